@@ -1,0 +1,42 @@
+// A checkpoint folder: its configuration and all its tensors, mapped.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/checkpoint/safetensors.h"
+#include "engine/model_info.h"
+#include "kernels/tensor_view.h"
+
+namespace sparsed::engine {
+
+// config.json of one of the known architectures. end_token_ids holds the config's own end token
+// only. Errors: NOT_FOUND; INVALID_ARGUMENT naming the key, its value and what is supported: a
+// switch we do not implement is refused, never ignored.
+absl::StatusOr<ModelInfo> ReadModelConfig(const std::string& dir);
+absl::StatusOr<ModelInfo> ParseModelConfig(const std::string& json);
+
+// Immutable. Matrices borrow from the mappings: keep the Checkpoint until they are packed.
+class Checkpoint {
+ public:
+  // model.safetensors, or the shards of model.safetensors.index.json. Errors: NOT_FOUND,
+  // INVALID_ARGUMENT (with file and reason: missing shard, tensor in no or two shards, a path that
+  // leaves the folder).
+  static absl::StatusOr<Checkpoint> Open(const std::string& dir);
+
+  // The tensor as a matrix [rows, cols]; a vector is [1, n]. Errors: INVALID_ARGUMENT naming the
+  // tensor, what it has and what is wanted; NOT_FOUND.
+  absl::StatusOr<kernels::HostMatrix> Matrix(const std::string& name, int64_t rows,
+                                             int64_t cols) const;
+  std::vector<std::string> TensorNames() const;
+  uint64_t parameters() const;  // elements of all tensors
+
+ private:
+  std::vector<SafetensorsFile> files_;
+  std::map<std::string, const TensorEntry*> tensors_;
+};
+
+}  // namespace sparsed::engine

@@ -1,0 +1,49 @@
+// What a model family is to the engine: packed token ids in, hidden states out.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "absl/status/status.h"
+#include "engine/model_info.h"
+#include "engine/workspace.h"
+#include "kernels/backend.h"
+
+namespace sparsed::engine {
+
+// One pass of one sequence in the packed batch. The attention of layer l uses masks[l] (where the
+// mode is not kFull); the other fields are the same for every layer.
+struct PassPlan {
+  int64_t first_row = 0;
+  int64_t num_tokens = 0;
+  kernels::AttentionMode mode = kernels::AttentionMode::kFull;
+  kernels::BlockSelection selection;              // kFullSelect only
+  std::span<const kernels::BlockMaskView> masks;  // num_layers views; empty for kFull
+};
+
+// The packed rows of one step. ids and positions lie on the device.
+struct PackedBatch {
+  int64_t num_rows = 0;  // T
+  const int32_t* ids = nullptr;
+  const int32_t* positions = nullptr;  // 0..N-1 within each pass
+  std::span<const PassPlan> passes;
+  const int32_t* head_rows = nullptr;  // on the device: the packed rows whose logits are wanted
+  int64_t num_head_rows = 0;           // R
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelInfo& info() const = 0;
+
+  // Runs all layers and leaves in workspace.head_input() [R, E] the final normalised hidden states
+  // of batch.head_rows. Adds its times to workspace.times. Errors: as the backend's.
+  virtual absl::Status Forward(kernels::Backend& backend, const PackedBatch& batch,
+                               Workspace& workspace) const = 0;
+  // logits [rows, V] f32 of rows [first, first + rows) of workspace.head_input().
+  virtual absl::Status Logits(kernels::Backend& backend, Workspace& workspace, int64_t first,
+                              int64_t rows, kernels::TensorView logits) const = 0;
+};
+
+}  // namespace sparsed::engine

@@ -1,0 +1,35 @@
+// Everything that a folder with a checkpoint gives: the one way to load a model.
+// Next: engine/checkpoint/checkpoint.h, engine/models/llada.h
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/model.h"
+#include "engine/tokenizer/chat_template.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "kernels/backend.h"
+
+namespace sparsed::engine {
+
+struct ModelFolder {
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<ChatTemplate> chat_template;  // null where the checkpoint has none
+};
+
+// progress(done, total): weights packed so far, in tensors; may be empty.
+using LoadProgress = std::function<void(int done, int total)>;
+
+// Errors: NOT_FOUND, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, each naming the file.
+absl::StatusOr<ModelFolder> LoadModelFolder(const std::string& dir, kernels::Backend& backend,
+                                            const LoadProgress& progress);
+
+// A model with random weights made on the spot: "llada-8b", "dream-7b", "nano" or "tiny" (2 layers,
+// for tests). Deterministic in seed. Errors: INVALID_ARGUMENT (unknown shape).
+absl::StatusOr<std::unique_ptr<Model>> MakeSyntheticModel(const std::string& shape, uint64_t seed,
+                                                          kernels::Backend& backend);
+
+}  // namespace sparsed::engine

@@ -1,0 +1,54 @@
+// One generation request as the engine takes it: token ids and options, no text.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/model_info.h"
+
+namespace sparsed::engine {
+
+enum class Remasking : uint8_t { kLowConfidence, kRandom };
+enum class SparseMode : uint8_t { kOff, kSparseD, kAuto };
+enum class SelectionScale : uint8_t { kHeadDim, kNumHeads };
+
+struct SamplingParams {
+  int32_t steps = 0;  // T: 1..G, a multiple of the number of decoding blocks G / block_length
+  int32_t block_length = 0;  // of a decoding block; divides G
+  float temperature = 0;     // 0: greedy; finite, 0..100
+  uint64_t seed = 0;
+  Remasking remasking = Remasking::kLowConfidence;
+  float cfg_scale = 0;      // > 0: two passes a step, each with its own pattern; finite, 0..100
+  bool stop_at_end = true;  // do not compute decoding blocks behind the first end token
+};
+
+struct SparseParams {
+  SparseMode mode = SparseMode::kAuto;
+  double skip = 0.2;                  // share of the steps with full attention; 0..1
+  std::optional<double> select;       // rho; default 0.5 up to 1,024 tokens, 0.3 above; (0, 1]
+  std::optional<int32_t> block_size;  // B: 32, 64 or 128; default by length
+  SelectionScale scale = SelectionScale::kHeadDim;
+};
+
+struct Request {
+  std::vector<int32_t> ids;     // N ids, the mask token at every canvas position and nowhere else
+  std::vector<int32_t> canvas;  // the G canvas positions, ascending; not empty
+  SamplingParams sampling;
+  SparseParams sparse;
+};
+
+// A request of `prompt` followed by `gen_length` canvas positions.
+Request MakeRequest(const std::vector<int32_t>& prompt, int32_t gen_length, int32_t mask_token_id);
+
+// What is wrong with one field; `field` is the path in the wire contract ("sampling.steps").
+struct FieldViolation {
+  std::string field;
+  std::string description;  // names the value and the limit
+};
+
+// Everything that is wrong with the request for this model; empty if it can be run.
+std::vector<FieldViolation> CheckRequest(const Request& request, const ModelInfo& model);
+
+}  // namespace sparsed::engine

@@ -1,0 +1,37 @@
+// One running request: its canvas, its place in the schedule and its mask cache.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "engine/mask_cache.h"
+#include "engine/request.h"
+#include "engine/step_scheduler.h"
+
+namespace sparsed::engine {
+
+struct StepCounts {
+  int32_t full = 0;
+  int32_t select = 0;
+  int32_t sparse = 0;
+};
+
+struct Sequence {
+  Request request;
+  SparsePlan plan;
+  std::optional<MaskCache> masks;     // present iff plan.used
+  std::vector<int32_t> ids;           // N: the sequence as it stands
+  std::vector<float> confidences;     // G: of each committed canvas position; 0 where none
+  std::vector<int32_t> commit_steps;  // G: step of each commit; -1 where none
+  int32_t next_step = 0;              // 0..T
+  StepCounts counts;
+  double density = 1.0;  // of the pattern; 1 before it is built
+  bool finished = false;
+
+  // The canvas as ids, G of them. Positions in decoding blocks that were never computed because the
+  // text ended before them hold the first end token.
+  std::vector<int32_t> CanvasIds(const ModelInfo& model) const;
+};
+
+}  // namespace sparsed::engine

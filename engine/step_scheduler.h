@@ -1,0 +1,34 @@
+// Which kind of attention each denoising step of a request uses (arXiv 2509.24014).
+// Next: engine/models/llada.h
+#pragma once
+
+#include <cstdint>
+
+#include "engine/request.h"
+
+namespace sparsed::engine {
+
+enum class StepKind : uint8_t { kFull, kSelect, kSparse };
+
+// A request's sparse options with every default filled in.
+struct SparsePlan {
+  bool used = false;        // false: every step is full attention
+  int32_t select_step = 0;  // steps 0..select_step are full; there the pattern is built as well
+  int32_t block_size = 0;   // B
+  double skip = 0;
+  double select = 0;       // rho
+  int32_t num_blocks = 0;  // n = ceil(N / B)
+  int32_t first_canvas_block =
+      0;                    // min(ceil(P / B), n - 1), P: tokens before the first canvas position
+  int32_t keep_prompt = 0;  // min(int(n rho) + 1, n)
+  int32_t keep_canvas = 0;  // min(int(n2 rho) + 1, n2), n2 = n - first_canvas_block
+  float scale = 0;          // of the scores in the selection softmax
+};
+
+// Pure. AUTO is full below 1,024 tokens; a request too short for one sparse step is full as well.
+SparsePlan PlanSparse(const Request& request, const ModelInfo& model);
+
+// Pure. step is 0-based.
+StepKind KindOfStep(const SparsePlan& plan, int32_t step);
+
+}  // namespace sparsed::engine

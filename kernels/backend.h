@@ -1,0 +1,197 @@
+// The smallest set of operations that a denoising step needs from a device.
+// Next: cpu/cpu_backend.h (the implementation that defines the right answer).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/block_mask.h"
+#include "kernels/tensor_view.h"
+
+namespace sparsed::kernels {
+
+// Owned device memory. Move-only; freed by the destructor. A Buffer must not outlive its Backend.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(void* data, size_t bytes, std::function<void(void*, size_t)> release)
+      : data_(data), bytes_(bytes), release_(std::move(release)) {}
+  Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(release_, other.release_);
+    return *this;
+  }
+  ~Buffer() {
+    if (data_ != nullptr) release_(data_, bytes_);
+  }
+
+  void* data() const { return data_; }
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+  std::function<void(void*, size_t)> release_;
+};
+
+// The weight of a linear layer in the backend's own packed form, y = x W^T. One weight may hold the
+// rows of several checkpoint matrices, one below the other (fused q, k, v or gate, up).
+class LinearWeight {
+ public:
+  virtual ~LinearWeight() = default;
+  int64_t in_features = 0;
+  int64_t out_features = 0;
+};
+
+struct BackendInfo {
+  std::string device;       // "cpu" or "cuda:0"
+  std::string description;  // processor or card, instruction set, threads: for the log
+  DType activation_dtype = DType::kF32;
+  int32_t row_alignment = 1;  // every sequence starts at a multiple of this many packed rows
+  uint64_t memory_total_bytes = 0;
+  uint64_t allocated_bytes = 0;  // by live Buffers and LinearWeights of this backend
+};
+
+// How a full pass builds a pattern beside its output (SparseD, arXiv 2509.24014; the published
+// code's rule). The importance of a tile is the mean over B x B of the row softmax; rows and
+// columns that do not exist count as zero. Canvas side: columns >= first_canvas_block, softmax over
+// those keys only. The pattern is: the keep_prompt best of ALL columns, less those at or above
+// first_canvas_block, united with the keep_canvas best columns of the canvas side. Ties go to the
+// lower column.
+struct BlockSelection {
+  int32_t first_canvas_block = 0;  // in [0, nKV - 1]
+  int32_t keep_prompt = 0;         // in [1, nKV]
+  int32_t keep_canvas = 0;         // in [1, nKV - first_canvas_block]
+  float scale = 0;                 // of the scores in the selection softmax
+  // Where not null, in host-readable memory, the importances themselves, for tests and inspection:
+  // [H, nQ, nKV] and [H, nQ, nKV - first_canvas_block].
+  float* importance = nullptr;
+  float* canvas_importance = nullptr;
+};
+
+enum class AttentionMode : uint8_t {
+  kFull,        // all blocks
+  kFullSelect,  // all blocks; `mask` is written by the rule of `selection`
+  kSparse,      // the blocks of `mask`
+};
+
+// One sequence of a packed batch.
+struct AttentionSequence {
+  int64_t first_row = 0;  // in the packed rows; a multiple of row_alignment
+  int64_t num_tokens = 0;
+  AttentionMode mode = AttentionMode::kFull;
+  BlockMaskView mask;        // kFullSelect writes it, kSparse reads it
+  BlockSelection selection;  // kFullSelect only
+};
+
+struct AttentionParams {
+  TensorView out;  // [T, H*D]
+  TensorView q;    // [T, H*D], rotated
+  TensorView k;    // [T, Hkv*D], rotated
+  TensorView v;    // [T, Hkv*D]
+  int32_t num_heads = 0;
+  int32_t num_kv_heads = 0;  // divides num_heads; query head h reads key head h / (H / Hkv)
+  int32_t head_dim = 0;      // 64 or 128 (the CPU backend: any multiple of 16 up to 256)
+  float scale = 0;           // of the scores: 1 / sqrt(D)
+  std::span<const AttentionSequence> sequences;
+};
+
+enum class ConfidenceRule : uint8_t {
+  kProbability,  // softmax of the noise-free, untempered logits at the chosen token
+  kRandom,       // uniform in [0, 1) from (seed, step, position)
+};
+
+// One row of logits to sample from. Random numbers are counter-based: they depend on (seed, step,
+// position, vocabulary index) and on nothing else.
+struct SampleRow {
+  int32_t row = 0;          // of `logits`
+  int32_t uncond_row = -1;  // of `logits`; >= 0: l = u + (cfg_scale + 1) (c - u)
+  float cfg_scale = 0;
+  float temperature = 0;  // 0: argmax, ties to the lowest id; else l + temperature * Gumbel
+  ConfidenceRule rule = ConfidenceRule::kProbability;
+  uint64_t seed = 0;
+  uint32_t step = 0;
+  uint32_t position = 0;
+};
+
+// `count` rows [first, first + count) of a SampleRows result compete; the `keep` most confident are
+// committed, ties to the lower row.
+struct CommitGroup {
+  int32_t first = 0;
+  int32_t count = 0;
+  int32_t keep = 0;
+};
+
+// One device, one stream of work. Not thread-safe: one thread at a time may use it. Operations are
+// ordered among themselves; on a GPU they may be asynchronous until Sync. A row of any result
+// depends only on its own sequence, never on the number of rows, the batch or the threads: the same
+// request gives the same bits alone and in any batch.
+// Errors of every operation: INVALID_ARGUMENT (shape or dtype not supported), INTERNAL (device).
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual BackendInfo Info() const = 0;
+
+  // Memory. Alloc: contents undefined, 64-byte aligned; RESOURCE_EXHAUSTED where there is none.
+  virtual absl::StatusOr<Buffer> Alloc(size_t bytes) = 0;
+  virtual absl::Status CopyIn(void* device_dst, const void* host_src, size_t bytes) = 0;
+  virtual absl::Status CopyOut(void* host_dst, const void* device_src, size_t bytes) = 0;
+  virtual absl::Status Sync() = 0;
+
+  // Packs once; the host matrices are not needed afterwards. All parts have the same cols.
+  virtual absl::StatusOr<std::unique_ptr<LinearWeight>> PackLinear(
+      std::span<const HostMatrix> parts) = 0;
+
+  // out[t] = table[ids[t]]. out [T, E]; table [V, E] f32, f16 or bf16; ids [T] i32 on the device.
+  virtual absl::Status Embed(TensorView out, TensorView table, const int32_t* ids) = 0;
+  // out = x * rsqrt(mean(x^2) + eps) * weight. out, x [T, E]; weight [E] f32. out may be x.
+  virtual absl::Status RmsNorm(TensorView out, TensorView x, const float* weight, float eps) = 0;
+  // out = x W^T, or out += x W^T. x [T, in], out [T, out]; no overlap.
+  virtual absl::Status Linear(TensorView out, TensorView x, const LinearWeight& weight,
+                              bool accumulate) = 0;
+  // Rotates each head of x in place, half-split (NeoX) layout: element j pairs with j + D/2.
+  // x [T, heads*D]; positions [T] i32 on the device; cos_sin [max position + 1, D] f32, row =
+  // cos of D/2 angles, then sin of D/2 angles.
+  virtual absl::Status Rope(TensorView x, const int32_t* positions, const float* cos_sin,
+                            int32_t head_dim) = 0;
+  // out = silu(gate) * up, gate_up [T, 2F] with gate in the first F columns. out [T, F].
+  virtual absl::Status SiluMul(TensorView out, TensorView gate_up) = 0;
+  // Non-causal attention within each sequence. A row whose mask keeps nothing is written as 0.
+  // Never stores anything of size N x N.
+  virtual absl::Status Attention(const AttentionParams& params) = 0;
+  // out[r] = x[rows[r]]; rows [R] i32 on the device. out [R, E].
+  virtual absl::Status GatherRows(TensorView out, TensorView x, const int32_t* rows) = 0;
+  // Samples one token a row. logits [*, V] f32; rows: host memory; tokens, confidences
+  // [rows.size()] on the device. A row with a NaN logit gets confidence NaN. If a row has
+  // uncond_row >= 0, its logits row is overwritten by the guided logits.
+  virtual absl::Status SampleRows(TensorView logits, std::span<const SampleRow> rows,
+                                  int32_t* tokens, float* confidences) = 0;
+  // chosen: on the device, for each group in turn `keep` row indices (into confidences), most
+  // confident first. groups: host memory. keep <= count.
+  virtual absl::Status CommitRows(const float* confidences, std::span<const CommitGroup> groups,
+                                  int32_t* chosen) = 0;
+};
+
+struct BackendOptions {
+  std::string device = "auto";  // auto or cpu
+  int threads = 0;              // of the CPU backend; 0: all cores
+};
+
+// The only factory. Errors: INVALID_ARGUMENT (unknown device), FAILED_PRECONDITION (not built or no
+// such device).
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options);
+
+}  // namespace sparsed::kernels
