@@ -76,7 +76,7 @@ struct BlockSelection {
   int32_t keep_prompt = 0;         // in [1, nKV]
   int32_t keep_canvas = 0;         // in [1, nKV - first_canvas_block]
   float scale = 0;                 // of the scores in the selection softmax
-  // Where not null, in host-readable memory, the importances themselves, for tests and inspection:
+  // Where not null, in the backend's memory, the importances themselves, for tests and inspection:
   // [H, nQ, nKV] and [H, nQ, nKV - first_canvas_block].
   float* importance = nullptr;
   float* canvas_importance = nullptr;

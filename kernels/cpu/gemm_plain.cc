@@ -1,0 +1,105 @@
+// A straightforward deterministic product, left to the compiler to vectorise.
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/cpu/aligned_floats.h"
+#include "kernels/cpu/convert.h"
+#include "kernels/cpu/gemm.h"
+
+namespace sparsed::kernels {
+namespace {
+
+constexpr int64_t kPanelColumns = 16;
+constexpr int64_t kRowTile = 32;
+constexpr int64_t kGroupRows = 4;
+
+// Columns [panel * 16, + 16) of W^T as [in, 16], zero-padded.
+class PlainMatrix : public PackedMatrix {
+ public:
+  PlainMatrix(std::span<const HostMatrix> parts, int64_t out_features, ThreadPool& pool)
+      : pool_(pool),
+        in_(parts[0].cols),
+        out_(out_features),
+        panels_((out_ + kPanelColumns - 1) / kPanelColumns) {
+    float* packed = packed_.Reserve(static_cast<size_t>(panels_ * in_ * kPanelColumns));
+    std::vector<float> rows(static_cast<size_t>(kPanelColumns * in_));
+    for (int64_t panel = 0; panel < panels_; ++panel) {
+      std::fill(rows.begin(), rows.end(), 0.0f);
+      const int64_t first = panel * kPanelColumns;
+      WidenStackedRows(parts, first, std::min(kPanelColumns, out_ - first), rows.data());
+      for (int64_t k = 0; k < in_; ++k) {
+        for (int64_t c = 0; c < kPanelColumns; ++c)
+          *packed++ = rows[static_cast<size_t>(c * in_ + k)];
+      }
+    }
+  }
+
+  size_t bytes() const override {
+    return static_cast<size_t>(panels_ * in_ * kPanelColumns) * sizeof(float);
+  }
+
+  absl::Status Multiply(const float* x, int64_t x_stride, int64_t rows, bool accumulate, float* out,
+                        int64_t out_stride) override {
+    const int64_t row_tiles = (rows + kRowTile - 1) / kRowTile;
+    pool_.Run(row_tiles * panels_, [&](int64_t task, int) {
+      const int64_t panel = task / row_tiles;
+      const int64_t first = task % row_tiles * kRowTile;
+      const int64_t last = std::min(rows, first + kRowTile);
+      for (int64_t row = first; row < last; row += kGroupRows) {
+        MultiplyGroup(panel, x + row * x_stride, x_stride, std::min(kGroupRows, last - row),
+                      accumulate, out + row * out_stride, out_stride);
+      }
+    });
+    return absl::OkStatus();
+  }
+
+ private:
+  // Up to kGroupRows rows by one panel; a missing row repeats the first and is not stored.
+  void MultiplyGroup(int64_t panel, const float* x, int64_t x_stride, int64_t rows, bool accumulate,
+                     float* out, int64_t out_stride) const {
+    const float* weights = packed_.data() + panel * in_ * kPanelColumns;
+    const float* from[kGroupRows];
+    for (int64_t r = 0; r < kGroupRows; ++r) from[r] = x + (r < rows ? r : 0) * x_stride;
+    float sums[kGroupRows][kPanelColumns] = {};
+    for (int64_t k = 0; k < in_; ++k) {
+      const float* w = weights + k * kPanelColumns;
+      for (int64_t r = 0; r < kGroupRows; ++r) {
+        const float value = from[r][k];
+        for (int64_t c = 0; c < kPanelColumns; ++c) sums[r][c] += value * w[c];
+      }
+    }
+    const int64_t first = panel * kPanelColumns;
+    const int64_t columns = std::min(kPanelColumns, out_ - first);
+    for (int64_t r = 0; r < rows; ++r) {
+      float* to = out + r * out_stride + first;
+      for (int64_t c = 0; c < columns; ++c) to[c] = accumulate ? to[c] + sums[r][c] : sums[r][c];
+    }
+  }
+
+  ThreadPool& pool_;
+  int64_t in_;
+  int64_t out_;
+  int64_t panels_;
+  AlignedFloats packed_;
+};
+
+class PlainGemm : public Gemm {
+ public:
+  explicit PlainGemm(ThreadPool& pool) : pool_(pool) {}
+  std::string Name() const override { return "plain"; }
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts) override {
+    int64_t out_features = 0;
+    for (const HostMatrix& part : parts) out_features += part.rows;
+    return std::unique_ptr<PackedMatrix>(std::make_unique<PlainMatrix>(parts, out_features, pool_));
+  }
+
+ private:
+  ThreadPool& pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<Gemm> CreateGemm(ThreadPool& pool) { return std::make_unique<PlainGemm>(pool); }
+
+}  // namespace sparsed::kernels

@@ -1,0 +1,2 @@
+#define SPARSED_ISA baseline
+#include "kernels/cpu/vector_kernels.inc"

@@ -1,0 +1,129 @@
+// What must not change a bit of a row: a mask that keeps everything, the batch, the place in it,
+// the threads.
+
+#include "tests/testing/catch.h"
+#include "tests/unit/kernels/attention_fixture.h"
+
+namespace sparsed::kernels {
+namespace {
+
+TEST_CASE("a mask that keeps everything equals full attention bit for bit") {
+  const int32_t block_size = GENERATE(32, 64, 128);
+  const int64_t tokens = GENERATE(1, 31, 32, 33, 127, 128, 129, 300, 1000);
+  CAPTURE(block_size, tokens);
+  Problem problem(tokens, 3, 1, 64, 13);
+  Mask mask(3, tokens, block_size);
+  mask.KeepAll();
+  for (const Isa isa : SupportedIsas()) {
+    CAPTURE(isa);
+    const auto backend = MakeBackend(isa, 2);
+    REQUIRE(problem.Run(*backend, {problem.Whole()}).ok());
+    const std::vector<float> full = problem.out.data;
+    REQUIRE(problem.Run(*backend, {problem.Sparse(mask)}).ok());
+    CHECK(SameBits(problem.out.data, full));
+  }
+}
+
+AttentionSequence Rows(int64_t first_row, int64_t num_tokens, AttentionMode mode) {
+  AttentionSequence sequence;
+  sequence.first_row = first_row;
+  sequence.num_tokens = num_tokens;
+  sequence.mode = mode;
+  return sequence;
+}
+
+// A batch of five sequences in all modes, with unused rows between them.
+struct Batch {
+  Batch()
+      : problem(700, 6, 3, 64, 17),
+        sparse32(6, 300, 32),
+        sparse128(6, 129, 128),
+        selected(6, 170, 64) {
+    sparse32.KeepRandom(0.3, 1);
+    sparse128.KeepRandom(0.5, 2);
+    sequences = {Rows(0, 33, AttentionMode::kFull), Rows(40, 300, AttentionMode::kSparse),
+                 Rows(341, 1, AttentionMode::kFull), Rows(345, 129, AttentionMode::kSparse),
+                 Rows(500, 170, AttentionMode::kFullSelect)};
+    sequences[1].mask = sparse32.view;
+    sequences[3].mask = sparse128.view;
+    sequences[4].mask = selected.view;
+    sequences[4].selection = {
+        .first_canvas_block = 1, .keep_prompt = 2, .keep_canvas = 1, .scale = problem.params.scale};
+  }
+  Problem problem;
+  Mask sparse32;
+  Mask sparse128;
+  Mask selected;
+  std::vector<AttentionSequence> sequences;
+};
+
+TEST_CASE("a sequence gives the same bits alone, elsewhere and in a mixed batch") {
+  Batch batch;
+  Problem& packed = batch.problem;
+  for (const Isa isa : SupportedIsas()) {
+    CAPTURE(isa);
+    const auto backend = MakeBackend(isa, 2);
+    REQUIRE(packed.Run(*backend, batch.sequences).ok());
+    const std::vector<uint64_t> mask_in_batch = batch.selected.bits;
+    for (const AttentionSequence& in_batch : batch.sequences) {
+      CAPTURE(in_batch.num_tokens);
+      Problem alone(in_batch.num_tokens, 6, 3, 64, 0);
+      const auto copy = [&](const Matrix& from, Matrix& to) {
+        std::copy_n(from.data.begin() + in_batch.first_row * from.cols, to.data.size(),
+                    to.data.begin());
+      };
+      copy(packed.q, alone.q);
+      copy(packed.k, alone.k);
+      copy(packed.v, alone.v);
+      AttentionSequence sequence = in_batch;
+      sequence.first_row = 0;
+      std::fill(batch.selected.bits.begin(), batch.selected.bits.end(), 0);
+      REQUIRE(alone.Run(*backend, {sequence}).ok());
+      CHECK(SameBits(alone.out.data.data(), &packed.out.at(in_batch.first_row, 0),
+                     alone.out.data.size()));
+      if (sequence.mode == AttentionMode::kFullSelect) CHECK(batch.selected.bits == mask_in_batch);
+    }
+  }
+}
+
+TEST_CASE("the number of threads changes no bit") {
+  Batch batch;
+  for (const Isa isa : SupportedIsas()) {
+    CAPTURE(isa);
+    REQUIRE(batch.problem.Run(*MakeBackend(isa, 1), batch.sequences).ok());
+    const std::vector<float> one = batch.problem.out.data;
+    const std::vector<uint64_t> mask_of_one = batch.selected.bits;
+    for (const int threads : {2, 3}) {
+      REQUIRE(batch.problem.Run(*MakeBackend(isa, threads), batch.sequences).ok());
+      CHECK(SameBits(batch.problem.out.data, one));
+      CHECK(batch.selected.bits == mask_of_one);
+    }
+  }
+}
+
+TEST_CASE("columns of a wider matrix give the bits of dense ones") {
+  Problem dense(150, 2, 2, 64, 41);
+  const auto backend = MakeBackend(SupportedIsas().back(), 2);
+  REQUIRE(dense.Run(*backend, {dense.Whole()}).ok());
+  Matrix fused(150, 3 * 128, kNaN);
+  for (int64_t row = 0; row < 150; ++row) {
+    for (int64_t c = 0; c < 128; ++c) {
+      fused.at(row, c) = dense.q.at(row, c);
+      fused.at(row, 128 + c) = dense.k.at(row, c);
+      fused.at(row, 256 + c) = dense.v.at(row, c);
+    }
+  }
+  Matrix out(150, 128, kNaN);
+  AttentionParams params = dense.params;
+  params.q = fused.view().Columns(0, 128);
+  params.k = fused.view().Columns(128, 128);
+  params.v = fused.view().Columns(256, 128);
+  params.out = out.view();
+  const AttentionSequence sequence = dense.Whole();
+  params.sequences = {&sequence, 1};
+  REQUIRE(backend->Attention(params).ok());
+  CHECK(SameBits(out.data, dense.out.data));
+}
+
+}  // namespace
+}  // namespace sparsed::kernels

@@ -1,0 +1,65 @@
+// The factory and the memory calls.
+
+#include "kernels/backend.h"
+
+#include <cstdint>
+#include <vector>
+
+#include "tests/testing/catch.h"
+
+namespace sparsed::kernels {
+namespace {
+
+std::unique_ptr<Backend> Create() {
+  auto backend = CreateBackend({.device = "auto", .threads = 2});
+  REQUIRE(backend.ok());
+  return *std::move(backend);
+}
+
+TEST_CASE("the factory gives the CPU backend for auto and cpu and says what is wrong else") {
+  const BackendInfo info = Create()->Info();
+  CHECK(info.device == "cpu");
+  CHECK(info.description.find("2 threads") != std::string::npos);
+  CHECK(info.memory_total_bytes > 0);
+  CHECK(info.activation_dtype == DType::kF32);
+  CHECK(CreateBackend({.device = "cpu", .threads = 1}).ok());
+  CHECK(CreateBackend({.device = "cuda", .threads = 0}).status().code() ==
+        absl::StatusCode::kFailedPrecondition);
+  CHECK(CreateBackend({.device = "tpu", .threads = 0}).status().code() ==
+        absl::StatusCode::kInvalidArgument);
+  CHECK(CreateBackend({.device = "cpu", .threads = -1}).status().code() ==
+        absl::StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("buffers are aligned, counted while they live, and copy in and out") {
+  const auto backend = Create();
+  auto buffer = backend->Alloc(100);
+  REQUIRE(buffer.ok());
+  CHECK(reinterpret_cast<uintptr_t>(buffer->data()) % 64 == 0);
+  CHECK(buffer->bytes() == 100);
+  CHECK(backend->Info().allocated_bytes == 100);
+  std::vector<char> in(100, 'x');
+  std::vector<char> out(100, ' ');
+  REQUIRE(backend->CopyIn(buffer->data(), in.data(), 100).ok());
+  REQUIRE(backend->CopyOut(out.data(), buffer->data(), 100).ok());
+  CHECK(out == in);
+  {
+    const Buffer moved = *std::move(buffer);
+    CHECK(moved.bytes() == 100);
+    CHECK(backend->Info().allocated_bytes == 100);
+  }
+  CHECK(backend->Info().allocated_bytes == 0);
+  CHECK(backend->Sync().ok());
+}
+
+TEST_CASE("memory that does not exist is refused, none is none") {
+  const auto backend = Create();
+  CHECK(backend->Alloc(SIZE_MAX - 10).status().code() == absl::StatusCode::kResourceExhausted);
+  const auto empty = backend->Alloc(0);
+  REQUIRE(empty.ok());
+  CHECK(empty->data() == nullptr);
+  CHECK(backend->Info().allocated_bytes == 0);
+}
+
+}  // namespace
+}  // namespace sparsed::kernels
