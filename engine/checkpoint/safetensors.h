@@ -12,8 +12,8 @@
 namespace sparsed::engine {
 
 struct TensorEntry {
-  std::string dtype;             // as written: "BF16"
-  std::vector<int64_t> shape;    // none negative; empty for a scalar
+  std::string dtype;              // as written: "BF16"
+  std::vector<int64_t> shape;     // none negative; empty for a scalar
   const uint8_t* data = nullptr;  // in the mapping; may be unaligned
   uint64_t bytes = 0;
   uint64_t elements = 0;  // product of the shape

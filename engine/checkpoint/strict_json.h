@@ -16,6 +16,9 @@ namespace sparsed::engine {
 // that one object has twice.
 absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text);
 
+// `text` in quotes for an error message: control characters escaped, cut at 200 bytes.
+std::string Quoted(std::string_view text);
+
 // The whole file. Errors: NOT_FOUND; INVALID_ARGUMENT (longer than max_bytes, not a regular file,
 // unreadable, or as ParseStrictJson); each names the path.
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path, uint64_t max_bytes);

@@ -1,0 +1,59 @@
+#include "tests/fuzz/fuzz_targets.h"
+
+#include <string>
+
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/safetensors.h"
+#include "kernels/check.h"
+
+namespace sparsed::fuzz {
+
+void FuzzSafetensors(const uint8_t* data, size_t size) {
+  const auto tensors = engine::ParseSafetensors(data, size);
+  if (!tensors.ok()) {
+    SPARSED_CHECK(!tensors.status().message().empty(), "an error has a reason");
+    return;
+  }
+  uint64_t sum = 0;
+  for (const auto& [name, entry] : *tensors) {
+    SPARSED_CHECK(entry.data >= data + 8 && entry.data <= data + size, "data begins in the file");
+    SPARSED_CHECK(entry.bytes <= static_cast<uint64_t>(data + size - entry.data),
+                  "data ends in the file");
+    uint64_t elements = 1;
+    for (const int64_t dim : entry.shape) {
+      SPARSED_CHECK(dim >= 0, "no negative size");
+      elements *= static_cast<uint64_t>(dim);
+    }
+    SPARSED_CHECK(elements == entry.elements, "the elements are the product of the shape");
+    // At least half a byte and at most eight bytes an element.
+    SPARSED_CHECK(entry.bytes <= 8 * elements && elements <= 2 * entry.bytes,
+                  "the bytes fit the elements");
+    sum += entry.bytes;
+  }
+  SPARSED_CHECK(sum <= size - 8, "no two tensors share bytes");
+}
+
+void FuzzModelConfig(const uint8_t* data, size_t size) {
+  const auto info =
+      engine::ParseModelConfig(std::string(reinterpret_cast<const char*>(data), size));
+  if (!info.ok()) {
+    SPARSED_CHECK(!info.status().message().empty(), "an error has a reason");
+    return;
+  }
+  SPARSED_CHECK(info->num_layers > 0 && info->num_heads > 0 && info->num_kv_heads > 0 &&
+                    info->head_dim > 0 && info->ffn_size > 0 && info->max_tokens > 0,
+                "every size is positive");
+  SPARSED_CHECK(info->num_heads * info->head_dim == info->hidden_size,
+                "heads fill the hidden size");
+  SPARSED_CHECK(info->num_heads % info->num_kv_heads == 0, "heads are grouped evenly");
+  SPARSED_CHECK(info->head_dim % 16 == 0 && info->head_dim <= 256, "head dimension is supported");
+  SPARSED_CHECK(info->mask_token_id >= 0 && info->mask_token_id < info->vocab_size,
+                "the mask token is in the vocabulary");
+  SPARSED_CHECK(info->end_token_ids.size() == 1 && info->end_token_ids[0] >= 0 &&
+                    info->end_token_ids[0] < info->vocab_size &&
+                    info->end_token_ids[0] != info->mask_token_id,
+                "the end token is in the vocabulary and not the mask");
+  SPARSED_CHECK(info->norm_eps > 0 && info->rope_theta > 1, "constants are in range");
+}
+
+}  // namespace sparsed::fuzz
