@@ -1,0 +1,119 @@
+#include "clients/cpp/request_flags.h"
+
+#include <map>
+
+namespace sparsed::clients {
+namespace {
+
+const std::map<std::string, v1::Remasking> kRemaskings = {
+    {"low-confidence", v1::REMASKING_LOW_CONFIDENCE},
+    {"random", v1::REMASKING_RANDOM},
+    {"origin", v1::REMASKING_ORIGIN},
+    {"maskgit-plus", v1::REMASKING_MASKGIT_PLUS},
+    {"topk-margin", v1::REMASKING_TOPK_MARGIN},
+    {"entropy", v1::REMASKING_ENTROPY}};
+
+const std::map<std::string, v1::SparseMode> kSparseModes = {{"auto", v1::SPARSE_MODE_AUTO},
+                                                            {"off", v1::SPARSE_MODE_OFF},
+                                                            {"sparsed", v1::SPARSE_MODE_SPARSED}};
+
+const std::map<std::string, v1::SelectionScale> kScales = {
+    {"head-dim", v1::SELECTION_SCALE_HEAD_DIM}, {"n-heads", v1::SELECTION_SCALE_N_HEADS}};
+
+// An option whose values have names; --help lists the names alone.
+template <class Enum>
+void AddNamed(CLI::App& command, const std::string& flag, std::optional<Enum>& value,
+              const std::map<std::string, Enum>& names, const std::string& help) {
+  std::string list;
+  for (const auto& [name, unused] : names) list += (list.empty() ? "" : "|") + name;
+  const auto store = [&value, &names](const std::string& name) { value = names.at(name); };
+  command.add_option_function<std::string>(flag, store, help)
+      ->check([&names, list](const std::string& name) {
+        return names.count(name) > 0 ? std::string() : "must be one of " + list;
+      })
+      ->type_name(list);
+}
+
+void AddSamplingFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
+  if (set == FlagSet::kGenerate) {
+    command.add_option("--gen-length", flags.gen_length, "Canvas length in tokens (default 128)")
+        ->type_name("N");
+  }
+  command.add_option("--steps", flags.steps, "Denoising steps (default: the canvas length)")
+      ->type_name("N");
+  command.add_option("--block-length", flags.block_length, "Decoding block in tokens (default 32)")
+      ->type_name("N");
+  command.add_option("--temperature", flags.temperature, "0 is greedy (default 0)")->type_name("X");
+  command.add_option("--seed", flags.seed, "Seed of the random numbers (default: the server's)")
+      ->type_name("N");
+  AddNamed(command, "--remasking", flags.remasking, kRemaskings,
+           "Which positions are committed first (default: the model's)");
+  command.add_option("--cfg-scale", flags.cfg_scale, "Classifier-free guidance (default 0, off)")
+      ->type_name("X");
+  command.add_flag("--no-stop-at-end", flags.no_stop_at_end,
+                   "Denoise the whole canvas, also behind an end token");
+  if (set == FlagSet::kGenerate) {
+    command.add_option("--stop", flags.stop, "Cut the text before this; may be repeated")
+        ->type_name("TEXT")
+        ->allow_extra_args(false);
+  }
+}
+
+}  // namespace
+
+void AddSparseFlag(CLI::App& command, std::optional<v1::SparseMode>& mode) {
+  AddNamed(command, "--sparse", mode, kSparseModes,
+           "Sparse attention; auto: from 1,024 tokens on (default auto)");
+}
+
+void AddRequestFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
+  command.add_option("--model", flags.model, "Name of the model (default: the served one)");
+  AddSamplingFlags(command, set, flags);
+  AddSparseFlag(command, flags.sparse);
+  command.add_option("--skip", flags.skip, "Share of steps in full attention (default 0.2)")
+      ->type_name("X");
+  command.add_option("--select", flags.select, "Share of key blocks kept per row")->type_name("X");
+  command.add_option("--block-size", flags.block_size, "Attention block: 32, 64 or 128 tokens")
+      ->type_name("N");
+  AddNamed(command, "--scale", flags.scale, kScales,
+           "Scale of the scores when blocks are chosen (default head-dim)");
+  command.add_option("--priority", flags.priority, "Higher is served first (default 0)")
+      ->type_name("N");
+  command.add_option("--request-id", flags.request_id, "Id of the request (default: the server's)")
+      ->type_name("ID");
+  command.add_flag("--token-confidences", flags.token_confidences,
+                   "With --json: confidence and commit step of every token");
+  command
+      .add_option("--deadline-seconds", flags.deadline_seconds,
+                  "Give up after this long (default: never)")
+      ->type_name("X")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--json", flags.json, "Print the GenerateResponse as JSON");
+}
+
+v1::GenerateRequest ToRequest(const RequestFlags& flags) {
+  v1::GenerateRequest request;
+  request.set_model(flags.model);
+  v1::SamplingOptions& sampling = *request.mutable_sampling();
+  if (flags.gen_length) sampling.set_gen_length(*flags.gen_length);
+  if (flags.steps) sampling.set_steps(*flags.steps);
+  if (flags.block_length) sampling.set_block_length(*flags.block_length);
+  if (flags.temperature) sampling.set_temperature(*flags.temperature);
+  if (flags.seed) sampling.set_seed(*flags.seed);
+  if (flags.remasking) sampling.set_remasking(*flags.remasking);
+  if (flags.cfg_scale) sampling.set_cfg_scale(*flags.cfg_scale);
+  if (flags.no_stop_at_end) sampling.set_stop_at_end(false);
+  for (const std::string& stop : flags.stop) sampling.add_stop(stop);
+  v1::SparseOptions& sparse = *request.mutable_sparse();
+  if (flags.sparse) sparse.set_mode(*flags.sparse);
+  if (flags.skip) sparse.set_skip(*flags.skip);
+  if (flags.select) sparse.set_select(*flags.select);
+  if (flags.block_size) sparse.set_block_size(*flags.block_size);
+  if (flags.scale) sparse.set_scale(*flags.scale);
+  if (flags.priority) request.set_priority(*flags.priority);
+  request.set_request_id(flags.request_id);
+  request.set_token_confidences(flags.token_confidences);
+  return request;
+}
+
+}  // namespace sparsed::clients
