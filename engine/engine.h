@@ -6,18 +6,20 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/model.h"
 #include "engine/request.h"
+#include "engine/sampler.h"
 #include "engine/sequence.h"
+#include "engine/step_batch.h"
+#include "engine/workspace.h"
 #include "kernels/backend.h"
 
 namespace sparsed::engine {
-
-using SequenceId = uint64_t;
 
 struct EngineOptions {
   int64_t max_batch_tokens =
@@ -28,13 +30,6 @@ struct EngineOptions {
 struct Reservation {
   int64_t batch_tokens = 0;      // packed rows it takes in every step
   int64_t mask_cache_bytes = 0;  // 0 where it runs in full attention throughout
-};
-
-// One token committed in a step.
-struct Commit {
-  int32_t canvas_index = 0;  // 0..G-1
-  int32_t token = 0;
-  float confidence = 0;
 };
 
 struct SequenceStep {
@@ -56,9 +51,9 @@ class Engine {
                                                         std::unique_ptr<Model> model,
                                                         const EngineOptions& options);
 
-  const ModelInfo& model_info() const;
-  kernels::BackendInfo backend_info() const;
-  const EngineOptions& options() const;
+  const ModelInfo& model_info() const { return model_->info(); }
+  kernels::BackendInfo backend_info() const { return backend_->Info(); }
+  const EngineOptions& options() const { return options_; }
 
   // Pure; thread-safe. The request must have passed CheckRequest.
   Reservation Estimate(const Request& request) const;
@@ -75,10 +70,58 @@ class Engine {
   absl::StatusOr<std::vector<SequenceStep>> Step();
 
   const Sequence* Find(SequenceId id) const;  // borrowed until Remove; null if unknown
-  int64_t running() const;                    // sequences held, finished ones included
-  int64_t batch_tokens() const;               // packed rows reserved by them
-  int64_t mask_cache_bytes() const;           // held by all sequences
-  const StepTimes& last_step_times() const;
+  // Sequences held, finished ones included.
+  int64_t running() const { return static_cast<int64_t>(sequences_.size()); }
+  int64_t batch_tokens() const { return batch_tokens_; }          // packed rows reserved by them
+  int64_t mask_cache_bytes() const { return mask_cache_bytes_; }  // held by all sequences
+  const StepTimes& last_step_times() const { return workspace_.times; }
+
+  // For tests: puts other ids (G of them) on the canvas between two steps. The pattern stays.
+  void SetCanvasForTest(SequenceId id, std::span<const int32_t> canvas_ids);
+
+ private:
+  // The step's small inputs and results on the device, for max_batch_tokens rows each.
+  struct StepBuffers {
+    kernels::Buffer ids;
+    kernels::Buffer positions;
+    kernels::Buffer head_rows;
+    kernels::Buffer tokens;
+    kernels::Buffer confidences;
+    kernels::Buffer chosen;
+  };
+  // What the device decided, on the host.
+  struct StepResults {
+    std::vector<int32_t> tokens;     // of each sample
+    std::vector<float> confidences;  // of each sample
+    std::vector<int32_t> chosen;     // sample indices, entry by entry
+  };
+
+  Engine(std::unique_ptr<kernels::Backend> backend, std::unique_ptr<Model> model,
+         const EngineOptions& options);
+  absl::Status Allocate();
+
+  absl::Status RunStep();
+  absl::Status Upload();
+  absl::Status Forward();
+  absl::Status Sample();
+  absl::Status Download();
+  absl::Status MeasureDensities();
+  SequenceStep Advance(const BatchEntry& entry);
+  bool HasNan(const BatchEntry& entry) const;
+  void ApplyChosen(const BatchEntry& entry, SequenceStep& step);
+
+  std::unique_ptr<kernels::Backend> backend_;  // first: everything below lives in its memory
+  std::unique_ptr<Model> model_;
+  const EngineOptions options_;
+  const int32_t row_alignment_;
+  Workspace workspace_;
+  StepBuffers buffers_;
+  StepBatch batch_;
+  StepResults results_;
+  std::map<SequenceId, Sequence> sequences_;
+  SequenceId next_id_ = 1;
+  int64_t batch_tokens_ = 0;
+  int64_t mask_cache_bytes_ = 0;
 };
 
 }  // namespace sparsed::engine

@@ -4,6 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,15 +29,21 @@ class MaskCache {
   // Errors: RESOURCE_EXHAUSTED.
   static absl::StatusOr<MaskCache> Create(kernels::Backend& backend, const Shape& shape);
 
-  kernels::BlockMaskView Layer(int32_t pass, int32_t layer) const;
-  int64_t bytes() const;
+  // The masks of every layer of one pass; borrowed from the cache.
+  std::span<const kernels::BlockMaskView> Layers(int32_t pass) const;
+  kernels::BlockMaskView Layer(int32_t pass, int32_t layer) const { return Layers(pass)[layer]; }
+  int64_t bytes() const { return static_cast<int64_t>(bits_.bytes()); }
 
   // Kept tiles over all tiles, all passes, layers and heads. Call after the select step only.
+  // Errors: as the backend's.
   absl::StatusOr<double> Density(kernels::Backend& backend) const;
 
  private:
+  MaskCache(const Shape& shape, kernels::Buffer bits);
+
   Shape shape_;
   kernels::Buffer bits_;
+  std::vector<kernels::BlockMaskView> views_;  // [num_passes][num_layers]
 };
 
 }  // namespace sparsed::engine

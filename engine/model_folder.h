@@ -31,5 +31,7 @@ absl::StatusOr<ModelFolder> LoadModelFolder(const std::string& dir, kernels::Bac
 // for tests). Deterministic in seed. Errors: INVALID_ARGUMENT (unknown shape).
 absl::StatusOr<std::unique_ptr<Model>> MakeSyntheticModel(const std::string& shape, uint64_t seed,
                                                           kernels::Backend& backend);
+// The numbers of such a model, without making it. Errors: as above.
+absl::StatusOr<ModelInfo> SyntheticModelInfo(const std::string& shape);
 
 }  // namespace sparsed::engine

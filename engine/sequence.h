@@ -29,8 +29,16 @@ struct Sequence {
   double density = 1.0;  // of the pattern; 1 before it is built
   bool finished = false;
 
+  // A sequence before its first step, without its mask cache. The request must have passed
+  // CheckRequest.
+  static Sequence FromRequest(const Request& request, const ModelInfo& model);
+
+  int32_t gen_length() const { return static_cast<int32_t>(request.canvas.size()); }  // G
+  // 1, or 2 with guidance: pass 0 sees the sequence, pass 1 only its canvas.
+  int32_t num_passes() const { return request.sampling.cfg_scale > 0 ? 2 : 1; }
+
   // The canvas as ids, G of them. Positions in decoding blocks that were never computed because the
-  // text ended before them hold the first end token.
+  // text ended before them hold the model's first end token.
   std::vector<int32_t> CanvasIds(const ModelInfo& model) const;
 };
 

@@ -1,6 +1,7 @@
 // The engine's device memory for one step, allocated once for the largest batch.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "absl/status/statusor.h"
@@ -15,7 +16,8 @@ class Workspace {
   // Errors: RESOURCE_EXHAUSTED.
   static absl::StatusOr<Workspace> Create(kernels::Backend& backend, const ModelInfo& model,
                                           int64_t max_rows);
-  static int64_t BytesFor(const ModelInfo& model, int64_t max_rows);
+  static int64_t BytesFor(const ModelInfo& model, int64_t max_rows,
+                          kernels::DType activations = kernels::DType::kF32);
 
   // Views of the first `rows` rows. E, H, Hkv, D, F as in kernels/tensor_view.h.
   kernels::TensorView hidden(int64_t rows) const;      // [rows, E], the residual stream
@@ -33,6 +35,27 @@ class Workspace {
   static constexpr int64_t kLogitRows = 256;
 
   StepTimes times;
+
+ private:
+  // One matrix of the workspace.
+  struct Block {
+    kernels::Buffer memory;
+    kernels::DType dtype = kernels::DType::kF32;
+    int64_t max_rows = 0;
+    int64_t cols = 0;
+
+    int64_t Bytes() const;
+    kernels::TensorView View(int64_t rows) const;
+  };
+  struct Blocks {
+    Block hidden, normed, qkv, attended, gate_up, activated, head_input, logits;
+
+    std::array<Block*, 8> All();
+  };
+  // The matrices without their memory.
+  static Blocks Plan(const ModelInfo& model, int64_t max_rows, kernels::DType activations);
+
+  Blocks blocks_;
 };
 
 }  // namespace sparsed::engine

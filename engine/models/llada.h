@@ -1,0 +1,76 @@
+// LLaDA: a bidirectional Llama-style transformer. RMSNorm, rotary positions, SwiGLU, an untied
+// output head; grouped key/value heads where the checkpoint has them.
+// Source: models/llada modeling_llada.py of GSAI-ML/LLaDA-8B-Instruct. Departure: activations are
+// in the backend's type throughout, without the reference's roundings to bf16 in between.
+// Next: kernels/backend.h
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/model.h"
+#include "kernels/backend.h"
+
+namespace sparsed::engine {
+
+// A weight on the host for as long as it takes to pack it. `storage` holds the elements where they
+// are not borrowed from a mapping.
+struct SourceMatrix {
+  kernels::HostMatrix matrix;
+  std::vector<uint16_t> storage;
+};
+
+// Gives the tensor of that name, in the checkpoint's naming, as [rows, cols]; a vector is [1, n].
+using WeightSource = std::function<absl::StatusOr<SourceMatrix>(const std::string& name,
+                                                                int64_t rows, int64_t cols)>;
+
+struct LladaLayer {
+  kernels::Buffer attention_norm;                  // [E] f32
+  kernels::Buffer mlp_norm;                        // [E] f32
+  std::unique_ptr<kernels::LinearWeight> qkv;      // E -> (H + 2 Hkv) D
+  std::unique_ptr<kernels::LinearWeight> out;      // H D -> E
+  std::unique_ptr<kernels::LinearWeight> gate_up;  // E -> 2F
+  std::unique_ptr<kernels::LinearWeight> down;     // F -> E
+};
+
+class LladaModel : public Model {
+ public:
+  // Packs all weights for `backend`, one layer after the other. progress(done, total) counts
+  // tensors and may be empty. Errors: as the source's and the backend's.
+  static absl::StatusOr<std::unique_ptr<Model>> Create(
+      const ModelInfo& info, const WeightSource& source, kernels::Backend& backend,
+      const std::function<void(int done, int total)>& progress);
+
+  // Every tensor that Create asks for.
+  static std::vector<std::string> TensorNames(const ModelInfo& info);
+
+  const ModelInfo& info() const override { return info_; }
+  absl::Status Forward(kernels::Backend& backend, const PackedBatch& batch,
+                       Workspace& workspace) const override;
+  absl::Status Logits(kernels::Backend& backend, Workspace& workspace, int64_t first, int64_t rows,
+                      kernels::TensorView logits) const override;
+
+ private:
+  friend class LladaLoader;
+  explicit LladaModel(const ModelInfo& info) : info_(info) {}
+
+  absl::Status AttentionBlock(kernels::Backend& backend, const PackedBatch& batch, int32_t layer,
+                              Workspace& workspace) const;
+  absl::Status FeedForwardBlock(kernels::Backend& backend, int64_t num_rows, int32_t layer,
+                                Workspace& workspace) const;
+
+  ModelInfo info_;
+  kernels::Buffer embedding_memory_;
+  kernels::TensorView embedding_;  // [V, E] in the checkpoint's type
+  kernels::Buffer cos_sin_;        // [max_tokens, D] f32: cosines of D/2 angles, then sines
+  std::vector<LladaLayer> layers_;
+  kernels::Buffer final_norm_;  // [E] f32
+  std::unique_ptr<kernels::LinearWeight> head_;
+};
+
+}  // namespace sparsed::engine

@@ -1,0 +1,140 @@
+#include "engine/request.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+
+namespace sparsed::engine {
+namespace {
+
+constexpr float kMaxTemperature = 100;
+constexpr float kMaxCfgScale = 100;
+
+class Violations {
+ public:
+  template <typename... Parts>
+  void Add(const char* field, const Parts&... description) {
+    list_.push_back({field, absl::StrCat(description...)});
+  }
+  std::vector<FieldViolation> Take() { return std::move(list_); }
+
+ private:
+  std::vector<FieldViolation> list_;
+};
+
+// The canvas lists ascending positions of the sequence, and the mask token stands there and nowhere
+// else.
+void CheckIds(const Request& request, const ModelInfo& model, Violations& violations) {
+  const int64_t num_tokens = static_cast<int64_t>(request.ids.size());
+  std::vector<bool> is_canvas(request.ids.size(), false);
+  int64_t previous = -1;
+  for (const int32_t position : request.canvas) {
+    if (position <= previous || position >= num_tokens) {
+      violations.Add("sampling.gen_length", "canvas position ", position,
+                     " is not above the one before it and below ", num_tokens, " tokens");
+      return;
+    }
+    is_canvas[position] = true;
+    previous = position;
+  }
+  for (int64_t i = 0; i < num_tokens; ++i) {
+    const int32_t id = request.ids[i];
+    if (id < 0 || id >= model.vocab_size) {
+      violations.Add("token_ids", "id ", id, " at position ", i, " is not in [0, ",
+                     model.vocab_size, ")");
+      return;
+    }
+    if (is_canvas[i] != (id == model.mask_token_id)) {
+      violations.Add("token_ids", is_canvas[i] ? "canvas position " : "position ", i, " holds id ",
+                     id, is_canvas[i] ? ", not the mask token " : ", the mask token ",
+                     model.mask_token_id, is_canvas[i] ? "" : ", which only the canvas may hold");
+      return;
+    }
+  }
+}
+
+void CheckLengths(const Request& request, const ModelInfo& model, Violations& violations) {
+  const size_t num_tokens = request.ids.size();
+  const size_t gen_length = request.canvas.size();
+  if (gen_length == 0) {
+    violations.Add("sampling.gen_length", "0 canvas tokens; at least 1 is needed");
+  }
+  if (num_tokens <= gen_length) {
+    violations.Add("token_ids", "the prompt is empty; at least 1 token is needed");
+  }
+  if (num_tokens > static_cast<size_t>(model.max_tokens)) {
+    violations.Add("sampling.gen_length", num_tokens - gen_length, " prompt tokens and ",
+                   gen_length, " canvas tokens make ", num_tokens,
+                   "; the model's limit for both together is ", model.max_tokens);
+  }
+}
+
+void CheckSchedule(const SamplingParams& sampling, int32_t gen_length, Violations& violations) {
+  if (sampling.steps < 1 || sampling.steps > gen_length) {
+    violations.Add("sampling.steps", sampling.steps, " is not in [1, ", gen_length,
+                   "], the upper limit being gen_length");
+  }
+  if (sampling.block_length < 1 || sampling.block_length > gen_length ||
+      gen_length % sampling.block_length != 0) {
+    violations.Add("sampling.block_length", sampling.block_length,
+                   " is not a divisor of gen_length, which is ", gen_length);
+    return;
+  }
+  const int32_t blocks = gen_length / sampling.block_length;
+  if (sampling.steps % blocks != 0) {
+    violations.Add("sampling.steps", sampling.steps, " is not a multiple of the ", blocks,
+                   " decoding blocks (gen_length ", gen_length, " / block_length ",
+                   sampling.block_length, ")");
+  }
+}
+
+// False for NaN as well.
+bool InRange(double value, double low, double high) { return value >= low && value <= high; }
+
+void CheckScales(const Request& request, Violations& violations) {
+  const SamplingParams& sampling = request.sampling;
+  if (!InRange(sampling.temperature, 0, kMaxTemperature)) {
+    violations.Add("sampling.temperature", sampling.temperature, " is not in [0, ", kMaxTemperature,
+                   "]");
+  }
+  if (!InRange(sampling.cfg_scale, 0, kMaxCfgScale)) {
+    violations.Add("sampling.cfg_scale", sampling.cfg_scale, " is not in [0, ", kMaxCfgScale, "]");
+  }
+  const SparseParams& sparse = request.sparse;
+  if (!InRange(sparse.skip, 0, 1)) {
+    violations.Add("sparse.skip", sparse.skip, " is not in [0, 1]");
+  }
+  if (sparse.select.has_value() && !(InRange(*sparse.select, 0, 1) && *sparse.select > 0)) {
+    violations.Add("sparse.select", *sparse.select, " is not in (0, 1]");
+  }
+  if (sparse.block_size.has_value() && *sparse.block_size != 32 && *sparse.block_size != 64 &&
+      *sparse.block_size != 128) {
+    violations.Add("sparse.block_size", *sparse.block_size, " is not 32, 64 or 128");
+  }
+}
+
+}  // namespace
+
+Request MakeRequest(const std::vector<int32_t>& prompt, int32_t gen_length, int32_t mask_token_id) {
+  Request request;
+  request.ids = prompt;
+  request.ids.resize(prompt.size() + gen_length, mask_token_id);
+  request.canvas.reserve(gen_length);
+  for (int32_t i = 0; i < gen_length; ++i) {
+    request.canvas.push_back(static_cast<int32_t>(prompt.size()) + i);
+  }
+  return request;
+}
+
+std::vector<FieldViolation> CheckRequest(const Request& request, const ModelInfo& model) {
+  Violations violations;
+  CheckLengths(request, model, violations);
+  CheckIds(request, model, violations);
+  if (!request.canvas.empty()) {
+    CheckSchedule(request.sampling, static_cast<int32_t>(request.canvas.size()), violations);
+  }
+  CheckScales(request, violations);
+  return violations.Take();
+}
+
+}  // namespace sparsed::engine

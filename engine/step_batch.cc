@@ -1,0 +1,136 @@
+#include "engine/step_batch.h"
+
+#include <algorithm>
+
+#include "engine/workspace.h"
+
+namespace sparsed::engine {
+namespace {
+
+void Clear(StepBatch& batch) {
+  batch.ids.clear();
+  batch.positions.clear();
+  batch.passes.clear();
+  batch.head_rows.clear();
+  batch.samples.clear();
+  batch.canvas_indices.clear();
+  batch.chunks.clear();
+  batch.groups.clear();
+  batch.entries.clear();
+  batch.num_chosen = 0;
+}
+
+kernels::AttentionMode ModeOf(StepKind kind) {
+  switch (kind) {
+    case StepKind::kFull:
+      return kernels::AttentionMode::kFull;
+    case StepKind::kSelect:
+      return kernels::AttentionMode::kFullSelect;
+    case StepKind::kSparse:
+      return kernels::AttentionMode::kSparse;
+  }
+  return kernels::AttentionMode::kFull;
+}
+
+void PackPass(const Sequence& sequence, StepKind kind, int32_t pass, const ModelInfo& model,
+              int32_t row_alignment, StepBatch& batch) {
+  const int64_t num_tokens = static_cast<int64_t>(sequence.ids.size());
+  PassPlan plan;
+  plan.first_row = AlignedRows(static_cast<int64_t>(batch.ids.size()), row_alignment);
+  plan.num_tokens = num_tokens;
+  plan.mode = ModeOf(kind);
+  if (kind != StepKind::kFull) plan.masks = sequence.masks->Layers(pass);
+  if (kind == StepKind::kSelect) {
+    plan.selection.first_canvas_block = sequence.plan.first_canvas_block;
+    plan.selection.keep_prompt = sequence.plan.keep_prompt;
+    plan.selection.keep_canvas = sequence.plan.keep_canvas;
+    plan.selection.scale = sequence.plan.scale;
+  }
+  batch.passes.push_back(plan);
+
+  // Any valid id will do for the rows of a gap: nothing reads them.
+  batch.ids.resize(plan.first_row, model.mask_token_id);
+  batch.positions.resize(plan.first_row, 0);
+  if (pass == 0) {
+    batch.ids.insert(batch.ids.end(), sequence.ids.begin(), sequence.ids.end());
+  } else {
+    batch.ids.resize(plan.first_row + num_tokens, model.mask_token_id);
+    for (const int32_t position : sequence.request.canvas) {
+      batch.ids[plan.first_row + position] = sequence.ids[position];
+    }
+  }
+  for (int64_t i = 0; i < num_tokens; ++i) batch.positions.push_back(static_cast<int32_t>(i));
+}
+
+// The rows of one candidate are never split between two chunks: guidance combines them.
+LogitChunk& ChunkFor(int32_t head_rows, StepBatch& batch) {
+  if (batch.chunks.empty() ||
+      batch.chunks.back().num_head_rows + head_rows > Workspace::kLogitRows) {
+    LogitChunk chunk;
+    chunk.first_head_row = static_cast<int32_t>(batch.head_rows.size());
+    chunk.first_sample = static_cast<int32_t>(batch.samples.size());
+    batch.chunks.push_back(chunk);
+  }
+  return batch.chunks.back();
+}
+
+void AddCandidate(const Sequence& sequence, int32_t canvas_index, size_t first_pass,
+                  StepBatch& batch) {
+  const int32_t num_passes = sequence.num_passes();
+  LogitChunk& chunk = ChunkFor(num_passes, batch);
+  kernels::SampleRow sample = SampleRowFor(sequence, canvas_index);
+  sample.row = chunk.num_head_rows;
+  if (num_passes == 2) sample.uncond_row = chunk.num_head_rows + 1;
+  for (int32_t pass = 0; pass < num_passes; ++pass) {
+    batch.head_rows.push_back(static_cast<int32_t>(batch.passes[first_pass + pass].first_row) +
+                              sequence.request.canvas[canvas_index]);
+  }
+  batch.samples.push_back(sample);
+  batch.canvas_indices.push_back(canvas_index);
+  chunk.num_head_rows += num_passes;
+  chunk.num_samples += 1;
+}
+
+void AddSequence(SequenceId id, Sequence& sequence, const ModelInfo& model, int32_t row_alignment,
+                 StepBatch& batch) {
+  BatchEntry entry;
+  entry.id = id;
+  entry.sequence = &sequence;
+  entry.kind = KindOfStep(sequence.plan, sequence.next_step);
+  entry.step =
+      PlanDecodingStep(sequence.request.sampling, sequence.gen_length(), sequence.next_step);
+
+  const size_t first_pass = batch.passes.size();
+  for (int32_t pass = 0; pass < sequence.num_passes(); ++pass) {
+    PackPass(sequence, entry.kind, pass, model, row_alignment, batch);
+  }
+
+  entry.first_sample = static_cast<int32_t>(batch.samples.size());
+  for (int32_t i = 0; i < entry.step.block_end; ++i) {
+    if (sequence.ids[sequence.request.canvas[i]] == model.mask_token_id) {
+      AddCandidate(sequence, i, first_pass, batch);
+    }
+  }
+  entry.num_samples = static_cast<int32_t>(batch.samples.size()) - entry.first_sample;
+  entry.first_chosen = batch.num_chosen;
+  entry.num_chosen = std::min(entry.step.commits, entry.num_samples);
+  batch.num_chosen += entry.num_chosen;
+  batch.groups.push_back({entry.first_sample, entry.num_samples, entry.num_chosen});
+  batch.entries.push_back(entry);
+}
+
+}  // namespace
+
+int64_t AlignedRows(int64_t num_tokens, int32_t row_alignment) {
+  return (num_tokens + row_alignment - 1) / row_alignment * row_alignment;
+}
+
+void BuildStepBatch(std::map<SequenceId, Sequence>& sequences, const ModelInfo& model,
+                    int32_t row_alignment, StepBatch& batch) {
+  Clear(batch);
+  for (auto& [id, sequence] : sequences) {
+    if (!sequence.finished) AddSequence(id, sequence, model, row_alignment, batch);
+  }
+}
+
+}  // namespace sparsed::engine

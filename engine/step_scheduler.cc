@@ -1,0 +1,66 @@
+#include "engine/step_scheduler.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace sparsed::engine {
+namespace {
+
+constexpr int32_t kAutoMinTokens = 1024;  // AUTO is full below
+constexpr int32_t kShortTokens = 1024;    // up to here: small blocks, the larger select ratio
+constexpr int32_t kMediumTokens = 4096;
+
+int32_t DefaultBlockSize(int32_t num_tokens) {
+  if (num_tokens <= kShortTokens) return 32;
+  return num_tokens <= kMediumTokens ? 64 : 128;
+}
+
+double DefaultSelect(int32_t num_tokens) { return num_tokens <= kShortTokens ? 0.5 : 0.3; }
+
+int32_t CeilDiv(int32_t a, int32_t b) { return (a + b - 1) / b; }
+
+// How many of `blocks` blocks are kept. The product is floored as a double, as the published code
+// does; the one more makes sure that something is kept.
+int32_t Quota(int32_t blocks, double select) {
+  return std::min(static_cast<int32_t>(blocks * select) + 1, blocks);
+}
+
+bool Wanted(SparseMode mode, int32_t num_tokens) {
+  switch (mode) {
+    case SparseMode::kOff:
+      return false;
+    case SparseMode::kSparseD:
+      return true;
+    case SparseMode::kAuto:
+      return num_tokens >= kAutoMinTokens;
+  }
+  return false;
+}
+
+}  // namespace
+
+SparsePlan PlanSparse(const Request& request, const ModelInfo& model) {
+  const SparseParams& params = request.sparse;
+  const int32_t num_tokens = static_cast<int32_t>(request.ids.size());
+  SparsePlan plan;
+  plan.skip = params.skip;
+  plan.select = params.select.value_or(DefaultSelect(num_tokens));
+  plan.block_size = params.block_size.value_or(DefaultBlockSize(num_tokens));
+  plan.select_step = static_cast<int32_t>(request.sampling.steps * params.skip) + 1;
+  plan.num_blocks = CeilDiv(num_tokens, plan.block_size);
+  plan.first_canvas_block =
+      std::min(CeilDiv(request.canvas.front(), plan.block_size), plan.num_blocks - 1);
+  plan.keep_prompt = Quota(plan.num_blocks, plan.select);
+  plan.keep_canvas = Quota(plan.num_blocks - plan.first_canvas_block, plan.select);
+  plan.scale = static_cast<float>(
+      1.0 / std::sqrt(params.scale == SelectionScale::kHeadDim ? model.head_dim : model.num_heads));
+  plan.used = Wanted(params.mode, num_tokens) && plan.select_step < request.sampling.steps - 1;
+  return plan;
+}
+
+StepKind KindOfStep(const SparsePlan& plan, int32_t step) {
+  if (!plan.used || step < plan.select_step) return StepKind::kFull;
+  return step == plan.select_step ? StepKind::kSelect : StepKind::kSparse;
+}
+
+}  // namespace sparsed::engine

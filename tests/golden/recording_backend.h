@@ -1,0 +1,87 @@
+// A backend that passes everything on to another one and notes what the goldens are compared with.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace sparsed::testing {
+
+// The importances of one layer, as a selection computed them.
+struct LayerImportance {
+  std::vector<float> all;     // [H, n, n]
+  std::vector<float> canvas;  // [H, n, n - first_canvas_block]
+};
+
+struct Recording {
+  // Of the step's samples in order; cleared by the reader.
+  std::vector<kernels::SampleRow> samples;
+  std::vector<int32_t> tokens;
+  std::vector<float> confidences;
+  std::vector<std::vector<float>> logits;  // only if keep_logits
+  std::vector<int32_t> chosen;             // sample indices, most confident first
+  // Of the last selection, layer by layer: one sequence, one pass.
+  std::vector<LayerImportance> importances;
+  bool keep_logits = false;
+
+  void Clear();
+};
+
+// The results must lie in host memory, as the CPU backend's do.
+class RecordingBackend : public kernels::Backend {
+ public:
+  RecordingBackend(std::unique_ptr<kernels::Backend> backend, Recording* recording)
+      : backend_(std::move(backend)), recording_(recording) {}
+
+  kernels::BackendInfo Info() const override { return backend_->Info(); }
+  absl::StatusOr<kernels::Buffer> Alloc(size_t bytes) override { return backend_->Alloc(bytes); }
+  absl::Status CopyIn(void* device_dst, const void* host_src, size_t bytes) override {
+    return backend_->CopyIn(device_dst, host_src, bytes);
+  }
+  absl::Status CopyOut(void* host_dst, const void* device_src, size_t bytes) override {
+    return backend_->CopyOut(host_dst, device_src, bytes);
+  }
+  absl::Status Sync() override { return backend_->Sync(); }
+  absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> PackLinear(
+      std::span<const kernels::HostMatrix> parts) override {
+    return backend_->PackLinear(parts);
+  }
+  absl::Status Embed(kernels::TensorView out, kernels::TensorView table,
+                     const int32_t* ids) override {
+    return backend_->Embed(out, table, ids);
+  }
+  absl::Status RmsNorm(kernels::TensorView out, kernels::TensorView x, const float* weight,
+                       float eps) override {
+    return backend_->RmsNorm(out, x, weight, eps);
+  }
+  absl::Status Linear(kernels::TensorView out, kernels::TensorView x,
+                      const kernels::LinearWeight& weight, bool accumulate) override {
+    return backend_->Linear(out, x, weight, accumulate);
+  }
+  absl::Status Rope(kernels::TensorView x, const int32_t* positions, const float* cos_sin,
+                    int32_t head_dim) override {
+    return backend_->Rope(x, positions, cos_sin, head_dim);
+  }
+  absl::Status SiluMul(kernels::TensorView out, kernels::TensorView gate_up) override {
+    return backend_->SiluMul(out, gate_up);
+  }
+  absl::Status Attention(const kernels::AttentionParams& params) override;
+  absl::Status GatherRows(kernels::TensorView out, kernels::TensorView x,
+                          const int32_t* rows) override {
+    return backend_->GatherRows(out, x, rows);
+  }
+  absl::Status SampleRows(kernels::TensorView logits, std::span<const kernels::SampleRow> rows,
+                          int32_t* tokens, float* confidences) override;
+  absl::Status CommitRows(const float* confidences, std::span<const kernels::CommitGroup> groups,
+                          int32_t* chosen) override;
+
+ private:
+  std::unique_ptr<kernels::Backend> backend_;
+  Recording* recording_;
+};
+
+}  // namespace sparsed::testing

@@ -1,0 +1,236 @@
+// What must hold for any mix of requests, on the tiny model with the real CPU backend.
+#include <algorithm>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/models/llada.h"
+#include "tests/unit/engine/tiny_engine.h"
+
+namespace sparsed::engine {
+namespace {
+
+template <typename T>
+T Pick(std::mt19937& random, std::initializer_list<T> values) {
+  return *(values.begin() + random() % values.size());
+}
+
+// Canvas positions scattered over the sequence, as a template with holes has them.
+void MakeHoles(std::mt19937& random, Request& request) {
+  const int32_t num_tokens = static_cast<int32_t>(request.ids.size());
+  const int32_t gen_length = static_cast<int32_t>(request.canvas.size());
+  std::vector<int32_t> positions(num_tokens);
+  for (int32_t i = 0; i < num_tokens; ++i) positions[i] = i;
+  std::shuffle(positions.begin(), positions.end(), random);
+  positions.resize(gen_length);
+  std::sort(positions.begin(), positions.end());
+  request.canvas = positions;
+  for (int32_t i = 0; i < num_tokens; ++i) request.ids[i] = 6 + (i * 37 + 11) % 120;
+  for (const int32_t position : positions) request.ids[position] = 5;
+}
+
+Request RandomRequest(std::mt19937& random) {
+  const int32_t gen_length = Pick(random, {8, 16, 24, 32, 48});
+  const int32_t block_length = Pick(random, {gen_length, gen_length / 2, 8});
+  const int32_t blocks = gen_length / block_length;
+  const int32_t steps = blocks * (1 + static_cast<int32_t>(random() % block_length));
+  const int32_t prompt_tokens = 1 + static_cast<int32_t>(random() % 300);
+  Request request = MakeTinyRequest(prompt_tokens, gen_length, steps, block_length);
+  request.sampling.seed = random();
+  request.sampling.temperature = Pick(random, {0.0f, 0.0f, 0.7f, 1.5f});
+  request.sampling.cfg_scale = Pick(random, {0.0f, 0.0f, 1.0f});
+  request.sampling.remasking =
+      Pick(random, {Remasking::kLowConfidence, Remasking::kLowConfidence, Remasking::kRandom});
+  request.sampling.stop_at_end = Pick(random, {true, false});
+  request.sparse.mode = Pick(
+      random, {SparseMode::kOff, SparseMode::kSparseD, SparseMode::kSparseD, SparseMode::kAuto});
+  request.sparse.select = Pick(random, {0.1, 0.3, 0.5});
+  request.sparse.block_size = Pick(random, {32, 64, 128});
+  request.sparse.scale = Pick(random, {SelectionScale::kHeadDim, SelectionScale::kNumHeads});
+  if (random() % 4 == 0) MakeHoles(random, request);
+  return request;
+}
+
+// Lets the requests join in the given order, a few before every step, and some leave half-way.
+// Returns the outcomes of those that were left to finish.
+std::map<size_t, Outcome> RunTogether(Engine& engine, const std::vector<Request>& requests,
+                                      const std::vector<size_t>& order, std::mt19937& random) {
+  std::map<size_t, Outcome> outcomes;
+  std::map<SequenceId, size_t> running;
+  size_t next = 0;
+  while (next < order.size() || !running.empty()) {
+    for (size_t joins = random() % 3; joins > 0 && next < order.size(); --joins) {
+      const auto id = engine.Start(requests[order[next]]);
+      if (!id.ok()) break;
+      running.emplace(*id, order[next++]);
+    }
+    REQUIRE(engine.Step().ok());
+    for (auto it = running.begin(); it != running.end();) {
+      const bool finished = engine.Find(it->first)->finished;
+      const bool leaves = random() % 60 == 0;
+      if (finished && !leaves) outcomes.emplace(it->second, OutcomeOf(engine, it->first));
+      if (finished || leaves) {
+        engine.Remove(it->first);
+        it = running.erase(it);
+      } else {
+        ++it;
+      }
+    }
+  }
+  return outcomes;
+}
+
+}  // namespace
+
+TEST_CASE("Select ratio 1 gives the bits of full attention") {
+  auto engine = MakeTinyCpuEngine(2);
+  std::mt19937 random(1);
+  for (int trial = 0; trial < 12; ++trial) {
+    CAPTURE(trial);
+    Request request = RandomRequest(random);
+    request.sampling.steps = static_cast<int32_t>(request.canvas.size());
+    request.sparse.mode = SparseMode::kOff;
+    Outcome full = RunAlone(*engine, request);
+    request.sparse.mode = SparseMode::kSparseD;
+    request.sparse.select = 1.0;
+    const SequenceId id = engine->Start(request).value();
+    while (!engine->Find(id)->finished) REQUIRE(engine->Step().ok());
+    REQUIRE((request.sampling.stop_at_end || engine->Find(id)->counts.sparse > 0));
+    REQUIRE(OutcomeOf(*engine, id) == full);
+    engine->Remove(id);
+  }
+}
+
+TEST_CASE("A small select ratio is another computation") {
+  auto engine = MakeTinyCpuEngine(2);
+  Request request = MakeTinyRequest(400, 48, 48, 48);
+  request.sparse.mode = SparseMode::kOff;
+  const Outcome full = RunAlone(*engine, request);
+  request.sparse.mode = SparseMode::kSparseD;
+  request.sparse.select = 0.1;
+  const Outcome sparse = RunAlone(*engine, request);
+  REQUIRE(full.density == 1);
+  REQUIRE(sparse.density < 0.4);
+  REQUIRE(sparse.confidences != full.confidences);
+}
+
+TEST_CASE("A request gives the same bits alone and in any batch, in any order of arrival") {
+  std::mt19937 random(2);
+  std::vector<Request> requests;
+  std::vector<Outcome> alone;
+  auto lonely = MakeTinyCpuEngine(1);
+  for (int i = 0; i < 40; ++i) {
+    requests.push_back(RandomRequest(random));
+    alone.push_back(RunAlone(*lonely, requests.back()));
+  }
+  auto shared = MakeTinyCpuEngine(2);
+  std::vector<size_t> order(requests.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  size_t compared = 0;
+  for (int trial = 0; trial < 4; ++trial) {
+    std::shuffle(order.begin(), order.end(), random);
+    for (const auto& [index, outcome] : RunTogether(*shared, requests, order, random)) {
+      CAPTURE(trial, index);
+      REQUIRE(outcome.canvas == alone[index].canvas);
+      REQUIRE(outcome.confidences == alone[index].confidences);
+      REQUIRE(outcome.commit_steps == alone[index].commit_steps);
+      REQUIRE(outcome.density == alone[index].density);
+      ++compared;
+    }
+  }
+  REQUIRE(compared > 60);
+}
+
+TEST_CASE("Seed, temperature, guidance and remasking change the result") {
+  auto engine = MakeTinyCpuEngine(2);
+  Request request = MakeTinyRequest(60, 32, 16, 16);
+  request.sampling.seed = 1;
+  const Outcome greedy = RunAlone(*engine, request);
+  request.sampling.seed = 2;
+  REQUIRE(RunAlone(*engine, request) == greedy);  // greedy needs no random numbers
+  request.sampling.temperature = 1;
+  const Outcome warm = RunAlone(*engine, request);
+  REQUIRE(warm.canvas != greedy.canvas);
+  REQUIRE(RunAlone(*engine, request) == warm);
+  request.sampling.seed = 3;
+  REQUIRE(RunAlone(*engine, request).canvas != warm.canvas);
+  request.sampling.temperature = 0;
+  request.sampling.cfg_scale = 3;
+  REQUIRE(RunAlone(*engine, request).confidences != greedy.confidences);
+  request.sampling.cfg_scale = 0;
+  request.sampling.remasking = Remasking::kRandom;
+  REQUIRE(RunAlone(*engine, request).commit_steps != greedy.commit_steps);
+}
+
+TEST_CASE("Stopping at the end changes nothing up to the end") {
+  auto engine = MakeTinyCpuEngine(2);
+  int stopped_early = 0;
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    CAPTURE(seed);
+    Request request = MakeTinyRequest(30, 48, 24, 8);
+    request.sampling.seed = seed;
+    request.sampling.temperature = 1.5f;
+    const Outcome all = RunAlone(*engine, request);
+    request.sampling.stop_at_end = true;
+    const Outcome stopped = RunAlone(*engine, request);
+    for (size_t i = 0; i < all.canvas.size(); ++i) {
+      if (stopped.commit_steps[i] < 0) continue;
+      REQUIRE(stopped.canvas[i] == all.canvas[i]);
+      REQUIRE(stopped.confidences[i] == all.confidences[i]);
+    }
+    if (stopped != all) ++stopped_early;
+  }
+  REQUIRE(stopped_early > 0);
+}
+
+namespace {
+
+// The tiny shape with one key/value head for two query heads, or with that head twice.
+std::unique_ptr<Engine> MakeGroupedEngine(bool repeated) {
+  auto backend = kernels::CreateBackend({"cpu", 1});
+  REQUIRE(backend.ok());
+  auto tiny = MakeSyntheticModel("tiny", kTinySeed, **backend);
+  REQUIRE(tiny.ok());
+  ModelInfo info = (*tiny)->info();
+  info.num_kv_heads = repeated ? 2 : 1;
+  const WeightSource source = [repeated](const std::string& name, int64_t rows,
+                                         int64_t cols) -> absl::StatusOr<SourceMatrix> {
+    const bool is_kv =
+        name.find("k_proj") != std::string::npos || name.find("v_proj") != std::string::npos;
+    std::mt19937 random(static_cast<uint32_t>(std::hash<std::string>()(name)));
+    SourceMatrix source_matrix;
+    const int64_t distinct = is_kv && repeated ? rows / 2 : rows;
+    for (int64_t i = 0; i < distinct * cols; ++i) {
+      // bf16 between 2^-5 and 2^-3, either sign.
+      source_matrix.storage.push_back(
+          static_cast<uint16_t>((random() % 2 << 15) | (0x3d00 + random() % 0x100)));
+    }
+    std::vector<uint16_t>& storage = source_matrix.storage;
+    if (distinct < rows) {
+      storage.resize(rows * cols);
+      std::copy_n(storage.begin(), distinct * cols, storage.begin() + distinct * cols);
+    }
+    source_matrix.matrix = {storage.data(), kernels::DType::kBF16, rows, cols};
+    return source_matrix;
+  };
+  auto model = LladaModel::Create(info, source, **backend, {});
+  REQUIRE(model.ok());
+  tiny->reset();
+  auto engine = Engine::Create(std::move(backend).value(), std::move(model).value(), {});
+  REQUIRE(engine.ok());
+  return std::move(engine).value();
+}
+
+}  // namespace
+
+TEST_CASE("Grouped key/value heads equal the same heads repeated") {
+  auto grouped = MakeGroupedEngine(false);
+  auto repeated = MakeGroupedEngine(true);
+  Request request = MakeTinyRequest(200, 32, 16, 32);
+  request.sparse.mode = SparseMode::kSparseD;
+  request.sparse.select = 0.3;
+  REQUIRE(RunAlone(*grouped, request) == RunAlone(*repeated, request));
+}
+
+}  // namespace sparsed::engine

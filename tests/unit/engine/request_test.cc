@@ -1,0 +1,182 @@
+#include "engine/request.h"
+
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tests/testing/catch.h"
+
+namespace sparsed::engine {
+namespace {
+
+ModelInfo TestInfo() {
+  ModelInfo model;
+  model.vocab_size = 100;
+  model.max_tokens = 64;
+  model.mask_token_id = 5;
+  return model;
+}
+
+Request Valid() {
+  Request request = MakeRequest({10, 11, 12}, 32, 5);
+  request.sampling.steps = 16;
+  request.sampling.block_length = 8;
+  return request;
+}
+
+struct Row {
+  const char* name;
+  std::function<void(Request&)> change;
+  const char* field;
+  std::vector<std::string> mentions;  // the value and the limit
+};
+
+const float kNan = std::numeric_limits<float>::quiet_NaN();
+const float kInfinity = std::numeric_limits<float>::infinity();
+
+void Require(const Row& row) {
+  Request request = Valid();
+  row.change(request);
+  const std::vector<FieldViolation> violations = CheckRequest(request, TestInfo());
+  INFO(row.name);
+  REQUIRE(violations.size() == 1);
+  INFO(violations[0].description);
+  REQUIRE(violations[0].field == row.field);
+  for (const std::string& part : row.mentions) {
+    REQUIRE(violations[0].description.find(part) != std::string::npos);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("A valid request has no violations, at the limits neither") {
+  REQUIRE(CheckRequest(Valid(), TestInfo()).empty());
+  Request request = MakeRequest({99}, 63, 5);
+  request.sampling.steps = 63;
+  request.sampling.block_length = 1;
+  request.sampling.temperature = 100;
+  request.sampling.cfg_scale = 100;
+  request.sparse.skip = 1;
+  request.sparse.select = 1.0;
+  request.sparse.block_size = 128;
+  REQUIRE(CheckRequest(request, TestInfo()).empty());
+  request.sampling.block_length = 63;
+  request.sampling.steps = 1;
+  request.sparse.skip = 0;
+  REQUIRE(CheckRequest(request, TestInfo()).empty());
+}
+
+TEST_CASE("Schedule violations name field, value and limit") {
+  const Row rows[] = {
+      {"no steps", [](Request& r) { r.sampling.steps = 0; }, "sampling.steps", {"0", "[1, 32]"}},
+      {"negative", [](Request& r) { r.sampling.steps = -4; }, "sampling.steps", {"-4", "[1, 32]"}},
+      {"too many", [](Request& r) { r.sampling.steps = 36; }, "sampling.steps", {"36", "[1, 32]"}},
+      {"not divisible", [](Request& r) { r.sampling.steps = 18; }, "sampling.steps", {"18", "4"}},
+      {"below the blocks", [](Request& r) { r.sampling.steps = 2; }, "sampling.steps", {"2", "4"}},
+      {"no block",
+       [](Request& r) { r.sampling.block_length = 0; },
+       "sampling.block_length",
+       {"0", "32"}},
+      {"negative block",
+       [](Request& r) { r.sampling.block_length = -8; },
+       "sampling.block_length",
+       {"-8", "32"}},
+      {"no divisor",
+       [](Request& r) { r.sampling.block_length = 12; },
+       "sampling.block_length",
+       {"12", "32"}},
+      {"too long",
+       [](Request& r) { r.sampling.block_length = 64; },
+       "sampling.block_length",
+       {"64", "32"}},
+  };
+  for (const Row& row : rows) Require(row);
+}
+
+TEST_CASE("Scale violations name field, value and limit, NaN and infinity included") {
+  const Row rows[] = {
+      {"cold",
+       [](Request& r) { r.sampling.temperature = -0.5f; },
+       "sampling.temperature",
+       {"-0.5", "[0, 100]"}},
+      {"hot",
+       [](Request& r) { r.sampling.temperature = 101; },
+       "sampling.temperature",
+       {"101", "[0, 100]"}},
+      {"NaN", [](Request& r) { r.sampling.temperature = kNan; }, "sampling.temperature", {"nan"}},
+      {"inf",
+       [](Request& r) { r.sampling.temperature = kInfinity; },
+       "sampling.temperature",
+       {"inf"}},
+      {"cfg",
+       [](Request& r) { r.sampling.cfg_scale = -1; },
+       "sampling.cfg_scale",
+       {"-1", "[0, 100]"}},
+      {"cfg", [](Request& r) { r.sampling.cfg_scale = 100.5f; }, "sampling.cfg_scale", {"100.5"}},
+      {"cfg NaN", [](Request& r) { r.sampling.cfg_scale = kNan; }, "sampling.cfg_scale", {"nan"}},
+      {"cfg inf",
+       [](Request& r) { r.sampling.cfg_scale = -kInfinity; },
+       "sampling.cfg_scale",
+       {"-inf"}},
+      {"skip", [](Request& r) { r.sparse.skip = 1.5; }, "sparse.skip", {"1.5", "[0, 1]"}},
+      {"skip", [](Request& r) { r.sparse.skip = -0.1; }, "sparse.skip", {"-0.1", "[0, 1]"}},
+      {"skip NaN", [](Request& r) { r.sparse.skip = kNan; }, "sparse.skip", {"nan"}},
+      {"select", [](Request& r) { r.sparse.select = 0.0; }, "sparse.select", {"0", "(0, 1]"}},
+      {"select", [](Request& r) { r.sparse.select = 1.01; }, "sparse.select", {"1.01", "(0, 1]"}},
+      {"select NaN", [](Request& r) { r.sparse.select = kNan; }, "sparse.select", {"nan"}},
+      {"block",
+       [](Request& r) { r.sparse.block_size = 48; },
+       "sparse.block_size",
+       {"48", "32, 64 or 128"}},
+      {"block", [](Request& r) { r.sparse.block_size = 0; }, "sparse.block_size", {"0"}},
+  };
+  for (const Row& row : rows) Require(row);
+}
+
+TEST_CASE("Token violations name the position, the id and the limit") {
+  const Row rows[] = {
+      {"mask in the prompt", [](Request& r) { r.ids[1] = 5; }, "token_ids", {"position 1", "5"}},
+      {"negative id", [](Request& r) { r.ids[2] = -1; }, "token_ids", {"-1", "[0, 100)"}},
+      {"id too large", [](Request& r) { r.ids[0] = 100; }, "token_ids", {"100", "[0, 100)"}},
+      {"canvas without mask",
+       [](Request& r) { r.ids[20] = 9; },
+       "token_ids",
+       {"canvas position 20", "9", "5"}},
+      {"canvas beyond the end",
+       [](Request& r) { r.canvas.back() = 35; },
+       "sampling.gen_length",
+       {"35"}},
+      {"canvas twice", [](Request& r) { r.canvas[1] = r.canvas[0]; }, "sampling.gen_length", {"3"}},
+      {"too long",
+       [](Request& r) { r.ids.resize(65, 9); },
+       "sampling.gen_length",
+       {"33", "32", "65", "64"}},
+  };
+  for (const Row& row : rows) Require(row);
+}
+
+TEST_CASE("An empty prompt and an empty canvas are violations") {
+  Request request = MakeRequest({}, 32, 5);
+  request.sampling.steps = 16;
+  request.sampling.block_length = 8;
+  std::vector<FieldViolation> violations = CheckRequest(request, TestInfo());
+  REQUIRE(violations.size() == 1);
+  REQUIRE(violations[0].field == "token_ids");
+
+  request = MakeRequest({9, 9}, 0, 5);
+  violations = CheckRequest(request, TestInfo());
+  REQUIRE(violations.size() == 1);
+  REQUIRE(violations[0].field == "sampling.gen_length");
+}
+
+TEST_CASE("All violations are reported at once") {
+  Request request = Valid();
+  request.sampling.steps = 0;
+  request.sampling.temperature = -1;
+  request.sparse.select = 2;
+  request.ids[0] = 5;
+  REQUIRE(CheckRequest(request, TestInfo()).size() == 4);
+}
+
+}  // namespace sparsed::engine
