@@ -1,0 +1,34 @@
+#include "server/access_log.h"
+
+#include <cmath>
+
+#include "absl/strings/ascii.h"
+
+namespace sparsed::server {
+namespace {
+
+double Milliseconds(double seconds) { return std::round(seconds * 1e6) / 1e3; }
+
+}  // namespace
+
+void AccessLog::Write(const CallInfo& call, const Failure* failure, const RunStats& stats) const {
+  const std::string code = CodeName(failure == nullptr ? grpc::StatusCode::OK : failure->code());
+  LogFields fields = {{"request_id", call.request_id},
+                      {"surface", call.surface},
+                      {"method", call.method},
+                      {"peer", call.peer},
+                      {"code", code},
+                      {"total_ms", Milliseconds(stats.total_seconds)}};
+  if (failure != nullptr) fields["reason"] = failure->reason;
+  if (call.generation) {
+    fields["queue_ms"] = Milliseconds(stats.queue_seconds);
+    fields["run_ms"] = Milliseconds(stats.run_seconds);
+    fields["steps"] = stats.steps;
+    fields["prompt_tokens"] = stats.prompt_tokens;
+    fields["generated_tokens"] = stats.generated_tokens;
+    metrics_->RequestDone(call.surface, absl::AsciiStrToLower(code), stats);
+  }
+  log_->Info("access", fields);
+}
+
+}  // namespace sparsed::server

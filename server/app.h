@@ -1,0 +1,14 @@
+// `sparsed serve` from start to exit.
+// Next: server/service.h (a request's way in), server/step_loop.h (the engine thread)
+#pragma once
+
+#include "server/config.h"
+
+namespace sparsed::server {
+
+// Serves until SIGTERM or SIGINT, then lets accepted requests finish; a second signal ends at once.
+// Returns the exit code: 0, or 1 after one log line with the reason. Call it before there are other
+// threads: it blocks these signals for the process.
+int Serve(const Config& config);
+
+}  // namespace sparsed::server

@@ -1,0 +1,89 @@
+#include "server/calls.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/wire.h"
+
+namespace sparsed::server {
+namespace {
+
+constexpr char kRequestIdKey[] = "x-request-id";
+constexpr char kPushbackKey[] = "grpc-retry-pushback-ms";
+
+}  // namespace
+
+grpc::Status EndStatus(grpc::CallbackServerContext* context, const Failure* failure,
+                       const std::string& request_id) {
+  if (failure == nullptr) return grpc::Status::OK;
+  if (failure->pushback_ms) {
+    context->AddTrailingMetadata(kPushbackKey, absl::StrCat(*failure->pushback_ms));
+  }
+  return ToGrpcStatus(*failure, request_id);
+}
+
+std::shared_ptr<UnaryCall> UnaryCall::Create(grpc::CallbackServerContext* context,
+                                             grpc::ByteBuffer* response, const AccessLog* access,
+                                             CallInfo info) {
+  std::shared_ptr<UnaryCall> call(new UnaryCall());
+  call->context_ = context;
+  call->response_ = response;
+  call->access_ = access;
+  call->info_ = std::move(info);
+  call->self_ = call;
+  return call;
+}
+
+void UnaryCall::SetRequestId(const std::string& id) {
+  info_.request_id = id;
+  context_->AddInitialMetadata(kRequestIdKey, id);
+}
+
+void UnaryCall::OnResult(const v1::GenerateResponse& result, const RunStats& stats) {
+  access_->Write(info_, nullptr, stats);
+  *response_ = SerializeMessage(result);
+  Finish(grpc::Status::OK);
+}
+
+void UnaryCall::OnFailure(const Failure& failure, const RunStats& stats) {
+  access_->Write(info_, &failure, stats);
+  Finish(EndStatus(context_, &failure, info_.request_id));
+}
+
+std::shared_ptr<StreamCall> StreamCall::Create(grpc::CallbackServerContext* context,
+                                               const AccessLog* access, CallInfo info) {
+  std::shared_ptr<StreamCall> call(new StreamCall());
+  call->context_ = context;
+  call->access_ = access;
+  call->info_ = std::move(info);
+  call->self_ = call;
+  return call;
+}
+
+void StreamCall::SetRequestId(const std::string& id) {
+  info_.request_id = id;
+  context_->AddInitialMetadata(kRequestIdKey, id);
+}
+
+void StreamCall::OnResult(const v1::GenerateResponse& result, const RunStats& stats) {
+  access_->Write(info_, nullptr, stats);
+  Stream::OnResult(result, stats);
+}
+
+void StreamCall::OnFailure(const Failure& failure, const RunStats& stats) {
+  access_->Write(info_, &failure, stats);
+  Stream::OnFailure(failure, stats);
+}
+
+void StreamCall::OnWriteDone(bool ok) { WriteDone(ok); }
+
+void StreamCall::StartWrite(const v1::StreamGenerateResponse& event) {
+  writing_ = SerializeMessage(event);
+  grpc::ServerWriteReactor<grpc::ByteBuffer>::StartWrite(&writing_);
+}
+
+void StreamCall::FinishCall(const Failure* failure) {
+  Finish(EndStatus(context_, failure, info_.request_id));
+}
+
+}  // namespace sparsed::server

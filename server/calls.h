@@ -1,0 +1,81 @@
+// The calls of the generation service as gRPC's callback API knows them.
+// Next: server/queue.h
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <memory>
+
+#include "server/access_log.h"
+#include "server/event_sink.h"
+#include "server/stream.h"
+
+namespace sparsed::server {
+
+// Ends a call: sets the trailers of the failure on the context. Null: OK.
+grpc::Status EndStatus(grpc::CallbackServerContext* context, const Failure* failure,
+                       const std::string& request_id);
+
+// Generate. Lives until gRPC's OnDone, and longer where the engine still holds it.
+class UnaryCall final : public grpc::ServerUnaryReactor, public EventSink {
+ public:
+  static std::shared_ptr<UnaryCall> Create(grpc::CallbackServerContext* context,
+                                           grpc::ByteBuffer* response, const AccessLog* access,
+                                           CallInfo info);
+
+  // Names the request and sends the id in the initial metadata. Before the end of the call.
+  void SetRequestId(const std::string& id);
+  void Accept(const v1::Accepted&) {}
+
+  bool cancelled() const override { return cancelled_.load(std::memory_order_relaxed); }
+  void OnProgress(const v1::Progress&) override {}
+  void OnFrame(const v1::Frame&) override {}
+  void OnBlock(const v1::Block&) override {}
+  void OnResult(const v1::GenerateResponse& result, const RunStats& stats) override;
+  void OnFailure(const Failure& failure, const RunStats& stats) override;
+
+  void OnCancel() override { cancelled_.store(true, std::memory_order_relaxed); }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  UnaryCall() = default;
+
+  grpc::CallbackServerContext* context_ = nullptr;
+  grpc::ByteBuffer* response_ = nullptr;
+  const AccessLog* access_ = nullptr;
+  CallInfo info_;
+  std::atomic<bool> cancelled_ = false;
+  std::shared_ptr<UnaryCall> self_;  // until OnDone
+};
+
+// StreamGenerate.
+class StreamCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public Stream {
+ public:
+  static std::shared_ptr<StreamCall> Create(grpc::CallbackServerContext* context,
+                                            const AccessLog* access, CallInfo info);
+
+  void SetRequestId(const std::string& id);
+
+  void OnResult(const v1::GenerateResponse& result, const RunStats& stats) override;
+  void OnFailure(const Failure& failure, const RunStats& stats) override;
+
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override { MarkCancelled(); }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  StreamCall() = default;
+  void StartWrite(const v1::StreamGenerateResponse& event) override;
+  void FinishCall(const Failure* failure) override;
+
+  grpc::CallbackServerContext* context_ = nullptr;
+  const AccessLog* access_ = nullptr;
+  CallInfo info_;
+  grpc::ByteBuffer writing_;  // unchanged until OnWriteDone
+  std::shared_ptr<StreamCall> self_;
+};
+
+}  // namespace sparsed::server

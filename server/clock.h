@@ -1,0 +1,15 @@
+// The server's time. Clocks are arguments, so that tests can turn them.
+#pragma once
+
+#include <chrono>
+#include <functional>
+
+namespace sparsed::server {
+
+using TimePoint = std::chrono::steady_clock::time_point;
+using Duration = std::chrono::steady_clock::duration;
+using Clock = std::function<TimePoint()>;  // thread-safe
+
+inline double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+}  // namespace sparsed::server

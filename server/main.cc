@@ -1,0 +1,13 @@
+#include <cstdio>
+
+#include "server/app.h"
+#include "server/config.h"
+
+int main(int argc, char** argv) {
+  const sparsed::server::CommandLine line = sparsed::server::ParseCommandLine(argc, argv);
+  if (!line.serve) {
+    std::fputs(line.output.c_str(), line.exit_code == 0 ? stdout : stderr);
+    return line.exit_code;
+  }
+  return sparsed::server::Serve(*line.serve);
+}

@@ -1,0 +1,59 @@
+// The numbers that /metrics shows.
+#pragma once
+
+#include <prometheus/registry.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "engine/step_scheduler.h"
+#include "server/event_sink.h"
+#include "server/process_metrics.h"
+
+namespace sparsed::server {
+
+// Thread-safe.
+class Metrics {
+ public:
+  Metrics(const std::string& version, const std::string& commit);
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  // outcome: the code's name in lower case, "ok" or "cancelled". Times and tokens count only for
+  // requests that ran.
+  void RequestDone(const std::string& surface, const std::string& outcome, const RunStats& stats);
+  void Rejected(const std::string& reason);
+  void FirstBlock(double seconds);
+  // phase: the dearest kind among the sequences of the step.
+  void StepDone(engine::StepKind phase, double seconds, int64_t sequences, int64_t committed);
+  void WastedSteps(int64_t steps);
+  void SetWaiting(int64_t requests);
+  void SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches);
+
+  // Prometheus text format 0.0.4.
+  std::string Text() const;
+
+ private:
+  prometheus::Registry registry_;
+  ProcessMetrics process_;
+  prometheus::Family<prometheus::Counter>* requests_;
+  prometheus::Family<prometheus::Counter>* rejections_;
+  prometheus::Gauge* running_;
+  prometheus::Gauge* waiting_;
+  prometheus::Gauge* mask_cache_bytes_;
+  prometheus::Gauge* mask_cache_entries_;
+  prometheus::Counter* prompt_tokens_;
+  prometheus::Counter* generated_tokens_;
+  prometheus::Counter* wasted_steps_;
+  prometheus::Histogram* queue_seconds_;
+  prometheus::Histogram* inference_seconds_;
+  prometheus::Histogram* e2e_seconds_;
+  prometheus::Histogram* first_block_seconds_;
+  prometheus::Histogram* output_token_seconds_;
+  prometheus::Histogram* batch_size_;
+  prometheus::Histogram* committed_tokens_;
+  prometheus::Histogram* step_seconds_[3];  // by StepKind
+};
+
+}  // namespace sparsed::server

@@ -1,0 +1,34 @@
+// The options of a request with every default filled in, or what is wrong with them. Pure.
+// Next: engine/request.h
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/request.h"
+#include "server/violations.h"
+#include "sparsed/v1/generation.pb.h"
+
+namespace sparsed::server {
+
+inline constexpr uint32_t kDefaultGenLength = 128;
+inline constexpr uint32_t kDefaultBlockLength = 32;
+inline constexpr int kMaxStops = 16;
+inline constexpr size_t kMaxStopBytes = 256;
+
+// canvas_tokens: of gen_length or of the holes; 0 where that itself is wrong. default_seed: where
+// the request names none. family: of the model, for the messages.
+engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t canvas_tokens,
+                                    uint64_t default_seed, const std::string& family,
+                                    Violations& violations);
+engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& violations);
+// infill: stop strings are not for templates with holes.
+std::vector<std::string> ReadStops(const v1::SamplingOptions& options, bool infill,
+                                   Violations& violations);
+
+// The double that the shortest decimal form of `value` means: 0.3f gives 0.3. SparseD rounds
+// products of these shares down, so that the float's own excess could add a step or a block.
+double WidenDecimal(float value);
+
+}  // namespace sparsed::server

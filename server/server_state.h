@@ -1,0 +1,35 @@
+// Whether the server takes requests, and the model it has loaded. Everything that is asked about
+// readiness, over gRPC or HTTP, reads it here.
+#pragma once
+
+#include <atomic>
+#include <functional>
+
+#include "server/served_model.h"
+
+namespace sparsed::server {
+
+enum class Phase { kLoading, kServing, kDraining, kFailed };
+
+// Thread-safe.
+class ServerState {
+ public:
+  // Called after every change of the phase, by the thread that makes it. Set before any change.
+  void OnChange(std::function<void(Phase)> listener) { listener_ = std::move(listener); }
+
+  // The model must outlive the server's calls. Once; the phase becomes kServing.
+  void SetServing(const ServedModel* model);
+  // kDraining or kFailed. From kFailed there is no way back.
+  void Stop(Phase phase);
+
+  Phase phase() const { return phase_.load(); }
+  const ServedModel* model() const { return model_.load(); }  // null while loading
+  static const char* Name(Phase phase);                       // "loading"
+
+ private:
+  std::function<void(Phase)> listener_;
+  std::atomic<Phase> phase_ = Phase::kLoading;
+  std::atomic<const ServedModel*> model_ = nullptr;
+};
+
+}  // namespace sparsed::server

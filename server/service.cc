@@ -1,0 +1,174 @@
+#include "server/service.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "server/input.h"
+#include "server/unary.h"
+#include "server/validate.h"
+
+namespace sparsed::server {
+namespace {
+
+// A version 4 UUID.
+std::string MakeUuid(uint64_t high, uint64_t low) {
+  return absl::StrFormat("%08x-%04x-4%03x-%04x-%012x", high >> 32, high >> 16 & 0xFFFF,
+                         high & 0xFFF, 0x8000 | (low >> 48 & 0x3FFF), low & 0xFFFFFFFFFFFF);
+}
+
+// Time that the client still gives; very long where it set no deadline.
+std::chrono::system_clock::duration TimeLeft(const grpc::CallbackServerContext& context) {
+  return context.deadline() - std::chrono::system_clock::now();
+}
+
+std::optional<Failure> TokenizeInput(const v1::TokenizeRequest& request, const ServedModel& model,
+                                     std::vector<int32_t>* ids) {
+  if (auto unknown = CheckModelName(request.model(), model)) return unknown;
+  Violations violations;
+  if (request.has_chat()) {
+    if (model.chat_template == nullptr) return NoChatTemplate(model.name);
+    *ids = EncodeChat(request.chat(), "chat", model, violations);
+  } else if (request.has_text()) {
+    auto encoded = model.tokenizer->Encode(request.text(), engine::Tokenizer::Special::kParse);
+    if (encoded.ok()) {
+      *ids = *std::move(encoded);
+    } else {
+      violations.Add("text", std::string(encoded.status().message()));
+    }
+  } else {
+    violations.Add("input", "is missing; text or chat is needed");
+  }
+  if (!violations.empty()) return BadFields(violations);
+  return std::nullopt;
+}
+
+}  // namespace
+
+CallInfo GenerationService::Info(const grpc::CallbackServerContext& context,
+                                 const char* method) const {
+  CallInfo info;
+  info.method = method;
+  info.peer = context.peer();
+  info.generation = true;
+  return info;
+}
+
+std::optional<Failure> GenerationService::MakeTicket(const grpc::CallbackServerContext& context,
+                                                     const v1::GenerateRequest& request,
+                                                     TimePoint arrival, Ticket* ticket) const {
+  const ServedModel* model = parts_.state->model();
+  if (model == nullptr) return Loading();
+  if (auto failure = ToEngineRequest(request, *model, parts_.random(), &ticket->valid)) {
+    return failure;
+  }
+  ticket->need = model->engine->Estimate(ticket->valid.request);
+  if (auto failure = CheckFits(ticket->need, model->limits)) return failure;
+  const auto left = TimeLeft(context);
+  if (left <= left.zero()) return DeadlineInQueue();
+  ticket->model = model->name;
+  ticket->arrival = arrival;
+  ticket->deadline = arrival + std::min<Duration>(left, parts_.max_request_time);
+  return std::nullopt;
+}
+
+template <typename Call>
+void GenerationService::Submit(const grpc::CallbackServerContext& context,
+                               const v1::StreamGenerateRequest& request,
+                               std::optional<Failure> failure,
+                               const std::shared_ptr<Call>& call) const {
+  const TimePoint arrival = parts_.clock();
+  const std::string& wanted_id = request.request().request_id();
+  Ticket ticket;
+  ticket.request_id = !wanted_id.empty() && IsValidRequestId(wanted_id)
+                          ? wanted_id
+                          : MakeUuid(parts_.random(), parts_.random());
+  call->SetRequestId(ticket.request_id);
+  if (!failure) failure = MakeTicket(context, request.request(), arrival, &ticket);
+  uint32_t position = 0;
+  v1::Accepted accepted;
+  if (!failure) {
+    accepted.set_request_id(ticket.request_id);
+    accepted.set_planned_steps(static_cast<uint32_t>(ticket.valid.request.sampling.steps));
+    accepted.set_seed(ticket.valid.request.sampling.seed);
+    ticket.wants_frames = request.frames();
+    ticket.wants_progress = request.progress();
+    ticket.sink = call;
+    failure = parts_.queue->TryPush(ticket, &position);
+  }
+  if (failure) {
+    parts_.access->CountRejection(*failure);
+    RunStats stats;
+    stats.total_seconds = Seconds(parts_.clock() - arrival);
+    call->OnFailure(*failure, stats);
+    return;
+  }
+  accepted.set_queue_position(position);
+  call->Accept(accepted);
+}
+
+grpc::ServerUnaryReactor* GenerationService::Generate(grpc::CallbackServerContext* context,
+                                                      const grpc::ByteBuffer* bytes,
+                                                      grpc::ByteBuffer* response) {
+  const auto call = UnaryCall::Create(context, response, parts_.access, Info(*context, "Generate"));
+  v1::StreamGenerateRequest request;
+  std::optional<Failure> failure = ParseMessage(*bytes, request.mutable_request());
+  Submit(*context, request, std::move(failure), call);
+  return call.get();
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationService::StreamGenerate(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
+  const auto call = StreamCall::Create(context, parts_.access, Info(*context, "StreamGenerate"));
+  v1::StreamGenerateRequest request;
+  std::optional<Failure> failure = ParseMessage(*bytes, &request);
+  Submit(*context, request, std::move(failure), call);
+  return call.get();
+}
+
+grpc::ServerUnaryReactor* GenerationService::Tokenize(grpc::CallbackServerContext* context,
+                                                      const grpc::ByteBuffer* bytes,
+                                                      grpc::ByteBuffer* response) {
+  const auto handle = [this](const v1::TokenizeRequest& request, v1::TokenizeResponse* answer) {
+    const ServedModel* model = parts_.state->model();
+    if (model == nullptr) return std::optional<Failure>(Loading());
+    std::vector<int32_t> ids;
+    std::optional<Failure> failure = TokenizeInput(request, *model, &ids);
+    for (const int32_t id : ids) {
+      answer->add_token_ids(static_cast<uint32_t>(id));
+      answer->add_pieces(engine::ToValidUtf8(model->tokenizer->Bytes(id, true)));
+    }
+    return failure;
+  };
+  return AnswerUnary<v1::TokenizeRequest, v1::TokenizeResponse>(
+      context, bytes, response, *parts_.access, parts_.clock, "Tokenize", handle);
+}
+
+grpc::ServerUnaryReactor* GenerationService::Detokenize(grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* bytes,
+                                                        grpc::ByteBuffer* response) {
+  const auto handle = [this](const v1::DetokenizeRequest& request,
+                             v1::DetokenizeResponse* answer) -> std::optional<Failure> {
+    const ServedModel* model = parts_.state->model();
+    if (model == nullptr) return Loading();
+    if (auto unknown = CheckModelName(request.model(), *model)) return unknown;
+    Violations violations;
+    std::vector<int32_t> ids;
+    for (const uint32_t id : request.token_ids()) {
+      if (id >= static_cast<uint32_t>(model->info->vocab_size)) {
+        violations.Add(absl::StrCat("token_ids[", ids.size(), "]"), id,
+                       " is not below the vocabulary size ", model->info->vocab_size);
+      }
+      ids.push_back(static_cast<int32_t>(id));
+    }
+    if (!violations.empty()) return BadFields(violations);
+    answer->set_text(model->tokenizer->Decode(ids, request.keep_special()));
+    return std::nullopt;
+  };
+  return AnswerUnary<v1::DetokenizeRequest, v1::DetokenizeResponse>(
+      context, bytes, response, *parts_.access, parts_.clock, "Detokenize", handle);
+}
+
+}  // namespace sparsed::server

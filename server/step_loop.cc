@@ -1,0 +1,161 @@
+#include "server/step_loop.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace sparsed::server {
+namespace {
+
+void FailWaiting(const Ticket& ticket, const Failure& failure, TimePoint now) {
+  RunStats stats;
+  stats.queue_seconds = Seconds(now - ticket.arrival);
+  stats.total_seconds = stats.queue_seconds;
+  stats.prompt_tokens = ticket.valid.prompt_tokens();
+  ticket.sink->OnFailure(failure, stats);
+}
+
+// A step with a select among its sequences takes longest, one of only sparse ones the least.
+engine::StepKind DearestKind(const std::vector<engine::SequenceStep>& steps) {
+  engine::StepKind dearest = engine::StepKind::kSparse;
+  for (const engine::SequenceStep& step : steps) {
+    if (step.kind == engine::StepKind::kSelect) return step.kind;
+    if (step.kind == engine::StepKind::kFull) dearest = step.kind;
+  }
+  return dearest;
+}
+
+std::string Text(const absl::Status& status) { return std::string(status.message()); }
+
+}  // namespace
+
+StepLoop::StepLoop(Parts parts) : parts_(std::move(parts)) {}
+
+absl::Status StepLoop::Run() {
+  while (true) {
+    if (cancel_all_.load()) EndAll(DrainTimeout(), DrainTimeout());
+    DropCancelledAndExpired();
+    StartAdmitted();
+    ReportLoad();
+    if (running_.empty()) {
+      if (!parts_.queue->WaitForWork()) return absl::OkStatus();
+      continue;
+    }
+    const TimePoint before = parts_.clock();
+    const absl::StatusOr<std::vector<engine::SequenceStep>> steps = parts_.engine->Step();
+    if (!steps.ok()) {
+      StopOnDeviceFault(steps.status());
+      return steps.status();
+    }
+    Deliver(*steps, Seconds(parts_.clock() - before));
+  }
+}
+
+void StepLoop::DropCancelledAndExpired() {
+  const TimePoint now = parts_.clock();
+  for (auto it = running_.begin(); it != running_.end();) {
+    const ActiveRequest& request = it->second;
+    if (now >= request.ticket().deadline) {
+      const int32_t planned = request.ticket().valid.request.sampling.steps;
+      it = Fail(it, DeadlineWhileRunning(request.steps_done(), planned));
+    } else if (request.ticket().sink->cancelled()) {
+      it = Fail(it, Cancelled());
+    } else {
+      ++it;
+    }
+  }
+}
+
+void StepLoop::StartAdmitted() {
+  const TimePoint now = parts_.clock();
+  const Holding holding = {parts_.engine->running(), parts_.engine->batch_tokens(),
+                           parts_.engine->mask_cache_bytes()};
+  const Admission admission = Admit(parts_.queue->Snapshot(), holding, parts_.limits, now);
+  for (const Ticket& ticket : parts_.queue->Take(admission.expired, now)) {
+    FailWaiting(ticket, DeadlineInQueue(), now);
+  }
+  for (const Ticket& ticket : parts_.queue->Take(admission.cancelled, now)) {
+    FailWaiting(ticket, Cancelled(), now);
+  }
+  for (Ticket& ticket : parts_.queue->Take(admission.start, now)) Start(std::move(ticket), now);
+}
+
+void StepLoop::Start(Ticket ticket, TimePoint now) {
+  const absl::StatusOr<engine::SequenceId> id = parts_.engine->Start(ticket.valid.request);
+  if (id.ok()) {
+    running_.try_emplace(*id, std::move(ticket), *id, parts_.tokenizer,
+                         &parts_.engine->model_info(), now);
+    return;
+  }
+  // Whatever holds the memory gives it back in time, unless nothing holds any.
+  if (absl::IsResourceExhausted(id.status()) && !running_.empty()) {
+    parts_.queue->PutBack(std::move(ticket));
+    return;
+  }
+  parts_.log->Error("start_failed",
+                    {{"request_id", ticket.request_id}, {"cause", Text(id.status())}});
+  FailWaiting(ticket, Internal(), now);
+}
+
+void StepLoop::Deliver(const std::vector<engine::SequenceStep>& steps, double seconds) {
+  const TimePoint now = parts_.clock();
+  size_t committed = 0;
+  for (const engine::SequenceStep& step : steps) committed += step.commits.size();
+  parts_.metrics->StepDone(DearestKind(steps), seconds, static_cast<int64_t>(steps.size()),
+                           static_cast<int64_t>(committed));
+  for (const engine::SequenceStep& step : steps) {
+    const auto it = running_.find(step.id);
+    ActiveRequest& request = it->second;
+    if (!step.error.ok()) {
+      parts_.log->Error("sequence_failed", {{"request_id", request.ticket().request_id},
+                                            {"step", step.step},
+                                            {"cause", Text(step.error)}});
+      Fail(it, Internal());
+      continue;
+    }
+    request.OnStep(step, *parts_.engine->Find(step.id), seconds, now);
+    if (const auto first = request.TakeFirstBlockSeconds()) parts_.metrics->FirstBlock(*first);
+    if (request.done()) Complete(it, now);
+  }
+}
+
+void StepLoop::StopOnDeviceFault(const absl::Status& cause) {
+  parts_.log->Error(
+      "engine_failed",
+      {{"cause", Text(cause)}, {"running", running_.size()}, {"waiting", parts_.queue->size()}});
+  parts_.queue->Close(EngineStopped());
+  EndAll(Internal(), EngineStopped());
+  ReportLoad();
+}
+
+void StepLoop::EndAll(const Failure& for_running, const Failure& for_waiting) {
+  for (auto it = running_.begin(); it != running_.end();) it = Fail(it, for_running);
+  const TimePoint now = parts_.clock();
+  for (const Ticket& ticket : parts_.queue->TakeAll()) FailWaiting(ticket, for_waiting, now);
+}
+
+StepLoop::Running::iterator StepLoop::Fail(Running::iterator it, const Failure& failure) {
+  parts_.metrics->WastedSteps(it->second.steps_done());
+  auto node = running_.extract(it++);
+  parts_.engine->Remove(node.key());
+  ReportLoad();
+  node.mapped().Fail(failure, parts_.clock());
+  return it;
+}
+
+void StepLoop::Complete(Running::iterator it, TimePoint now) {
+  it->second.Complete(*parts_.engine->Find(it->first), now);
+  auto node = running_.extract(it);
+  parts_.engine->Remove(node.key());
+  ReportLoad();
+  node.mapped().SendResult();
+}
+
+void StepLoop::ReportLoad() {
+  const auto caches = std::count_if(running_.begin(), running_.end(), [](const auto& entry) {
+    return entry.second.ticket().need.mask_cache_bytes > 0;
+  });
+  parts_.metrics->SetRunning(parts_.engine->running(), parts_.engine->mask_cache_bytes(), caches);
+}
+
+}  // namespace sparsed::server

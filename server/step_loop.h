@@ -1,0 +1,61 @@
+// The one thread that drives the engine. Each turn: drop what was cancelled or has expired, start
+// what the batcher admits, do one denoising step, hand its events to the calls.
+// Next: server/batcher.h, engine/engine.h
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/engine.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "server/active_request.h"
+#include "server/batcher.h"
+#include "server/clock.h"
+#include "server/log.h"
+#include "server/metrics.h"
+#include "server/queue.h"
+
+namespace sparsed::server {
+
+class StepLoop {
+ public:
+  // All borrowed for the loop's life.
+  struct Parts {
+    engine::Engine* engine = nullptr;
+    const engine::Tokenizer* tokenizer = nullptr;
+    RequestQueue* queue = nullptr;
+    Metrics* metrics = nullptr;
+    const Log* log = nullptr;
+    Limits limits;
+    Clock clock;
+  };
+  explicit StepLoop(Parts parts);
+
+  // Until the queue is closed and every accepted request has ended: OK. INTERNAL if the device
+  // fails: all requests have been ended and the queue is closed then, too.
+  absl::Status Run();
+  // At the next turn all requests, waiting and running, end with DrainTimeout. Any thread.
+  void CancelAll() { cancel_all_.store(true); }
+
+ private:
+  using Running = std::map<engine::SequenceId, ActiveRequest>;
+
+  void DropCancelledAndExpired();
+  void StartAdmitted();
+  void Start(Ticket ticket, TimePoint now);
+  void Deliver(const std::vector<engine::SequenceStep>& steps, double seconds);
+  void StopOnDeviceFault(const absl::Status& cause);
+  void EndAll(const Failure& for_running, const Failure& for_waiting);
+  // Frees what the request holds, then tells the client. Returns the next one.
+  Running::iterator Fail(Running::iterator it, const Failure& failure);
+  void Complete(Running::iterator it, TimePoint now);
+  void ReportLoad();
+
+  Parts parts_;
+  Running running_;
+  std::atomic<bool> cancel_all_ = false;
+};
+
+}  // namespace sparsed::server

@@ -1,0 +1,131 @@
+"""Generate, Tokenize and Detokenize: every form of input, and the same tokens every time."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from sparsed_server import g, short_request
+
+MASK = 5
+
+
+def test_prompt(client):
+    answer = client.generate(g.GenerateRequest(
+        prompt="The capital of France is", request_id="my-id", token_confidences=True,
+        sampling=g.SamplingOptions(gen_length=64, steps=32, stop_at_end=False)))
+    assert answer.request_id == "my-id"
+    assert answer.model == "nano"
+    assert answer.text
+    assert len(answer.token_ids) == 64 and MASK not in answer.token_ids
+    assert answer.finish_reason == g.FINISH_REASON_LENGTH
+    assert answer.usage.generated_tokens == 64
+    assert answer.usage.full_steps == 32 and answer.usage.sparse_steps == 0
+    assert answer.usage.prompt_tokens > 3
+    assert not answer.sparse.used
+    assert answer.timings.total.ToNanoseconds() >= answer.timings.full.ToNanoseconds() > 0
+    assert [t.id for t in answer.tokens] == list(answer.token_ids)
+    assert all(0 < t.confidence <= 1 and t.commit_step < 32 for t in answer.tokens)
+
+
+def test_initial_metadata_echoes_the_id(client):
+    _, call = client.generate.with_call(short_request(request_id="abc"))
+    assert dict(call.initial_metadata())["x-request-id"] == "abc"
+    _, call = client.generate.with_call(short_request())
+    assert len(dict(call.initial_metadata())["x-request-id"]) == 36
+
+
+def test_chat_is_the_template_and_special_tokens_in_it_are_text(client):
+    chat = g.Chat(messages=[g.ChatMessage(role="user", content="Hi <|mdm_mask|>")])
+    answer = client.generate(g.GenerateRequest(
+        chat=chat, sampling=g.SamplingOptions(gen_length=32, steps=2)))
+    ids = client.tokenize(g.TokenizeRequest(chat=chat)).token_ids
+    assert answer.usage.prompt_tokens == len(ids)
+    assert MASK not in ids
+    # Begin of text, header of the user's turn.
+    assert list(ids[:2]) == [0, 2] and ids[-1] != MASK
+
+
+def test_token_ids_give_what_their_text_gives(client):
+    text = "Water boils at"
+    ids = client.tokenize(g.TokenizeRequest(text=text)).token_ids
+    sampling = g.SamplingOptions(gen_length=32, steps=8)
+    by_text = client.generate(g.GenerateRequest(prompt=text, sampling=sampling))
+    by_ids = client.generate(g.GenerateRequest(token_ids=g.TokenIds(ids=ids), sampling=sampling))
+    assert by_text.token_ids == by_ids.token_ids and by_text.text == by_ids.text
+
+
+def test_infill_keeps_its_text_and_fills_its_holes(client):
+    parts = [g.InfillPart(text="The capital of "), g.InfillPart(hole_tokens=4),
+             g.InfillPart(text=" is Paris, that of "), g.InfillPart(hole_tokens=4),
+             g.InfillPart(text=" is Rome.")]
+    answer = client.generate(g.GenerateRequest(infill=g.Infill(parts=parts)))
+    assert len(answer.token_ids) == 8
+    assert len(answer.hole_texts) == 2
+    first, second = answer.hole_texts
+    assert answer.text == f"The capital of {first} is Paris, that of {second} is Rome."
+    assert answer.usage.full_steps <= 8
+
+
+def test_stop_string_cuts_the_text_and_ends_the_request(client):
+    sampling = g.SamplingOptions(gen_length=128, steps=64, stop_at_end=False)
+    whole = client.generate(g.GenerateRequest(prompt="Once upon a time", sampling=sampling))
+    stop = whole.text[5:9]
+    sampling.stop.append(stop)
+    cut = client.generate(g.GenerateRequest(prompt="Once upon a time", sampling=sampling))
+    assert cut.text == whole.text[:whole.text.find(stop)]
+    assert cut.finish_reason == g.FINISH_REASON_STOP
+    assert cut.usage.full_steps < 64
+    assert len(cut.token_ids) == 128
+
+
+def test_sparse_report(client):
+    answer = client.generate(g.GenerateRequest(
+        prompt="one two three four five six seven eight nine ten " * 30,
+        sampling=g.SamplingOptions(gen_length=64, steps=32, stop_at_end=False),
+        sparse=g.SparseOptions(mode=g.SPARSE_MODE_SPARSED, select=0.3, block_size=32)))
+    assert answer.sparse.used
+    assert answer.sparse.block_size == 32
+    assert 0 < answer.sparse.density < 1
+    assert answer.sparse.mask_cache_bytes > 0
+    # int(32 * 0.2) + 1 = 7 steps before the pattern is built.
+    usage = answer.usage
+    assert (usage.full_steps, usage.select_steps, usage.sparse_steps) == (7, 1, 24)
+
+
+def test_the_seed_is_returned_and_reproduces(client):
+    sampling = g.SamplingOptions(gen_length=32, steps=16, temperature=1.0)
+    first = client.generate(g.GenerateRequest(prompt="A story:", sampling=sampling))
+    other = client.generate(g.GenerateRequest(prompt="A story:", sampling=sampling))
+    assert first.seed != other.seed
+    sampling.seed = first.seed
+    again = client.generate(g.GenerateRequest(prompt="A story:", sampling=sampling))
+    assert again.token_ids == first.token_ids
+
+
+def test_same_tokens_and_scores_alone_and_in_a_batch(client):
+    def request(seed, length):
+        return g.GenerateRequest(
+            prompt=f"Story {seed}. " * (1 + seed % 3), token_confidences=True,
+            sampling=g.SamplingOptions(gen_length=length, steps=length // 2, seed=seed,
+                                       temperature=0.8, cfg_scale=0.5 if seed % 2 else 0.0,
+                                       stop_at_end=False))
+
+    requests = [request(seed, 32 * (1 + seed % 2)) for seed in range(8)]
+    alone = [client.generate(one) for one in requests]
+    for order in (range(8), reversed(range(8))):
+        order = list(order)
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(lambda i: client.generate(requests[i]), order))
+        for i, answer in zip(order, together):
+            assert answer.text == alone[i].text
+            assert answer.tokens == alone[i].tokens
+
+
+def test_tokenize_and_detokenize(client):
+    text = "Grüße, 123 <|eot_id|>\n"
+    answer = client.tokenize(g.TokenizeRequest(text=text))
+    assert len(answer.pieces) == len(answer.token_ids)
+    assert 4 in answer.token_ids
+    back = client.detokenize(g.DetokenizeRequest(token_ids=answer.token_ids, keep_special=True))
+    assert back.text == text
+    back = client.detokenize(g.DetokenizeRequest(token_ids=answer.token_ids))
+    assert back.text == text.replace("<|eot_id|>", "")
+    assert client.tokenize(g.TokenizeRequest(text="")).token_ids == []

@@ -1,0 +1,79 @@
+// A backend without arithmetic, for tests of what is built on one: memory is real, operations are
+// trivial and deterministic, any call can be made to fail, any step to take its time.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <span>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/backend.h"
+
+namespace sparsed::testing {
+
+struct FakeBackendOptions {
+  int32_t mask_token_id = 5;  // sampled for mask_seeds only
+  int32_t row_alignment = 1;
+  uint64_t memory_bytes = uint64_t{1} << 40;  // Alloc refuses beyond
+  std::set<uint64_t> nan_seeds;               // requests with these seeds get NaN confidences
+  std::set<uint64_t> mask_seeds;              // these sample the mask token about every other time
+  std::chrono::milliseconds step_delay{0};    // slept once in every forward pass
+  std::function<void()> on_step;              // called once in every forward pass; may block
+};
+
+// Sampled tokens and confidences depend on (seed, step, position) only. A selection keeps every
+// block of even index and the last. Thread-safe are FailCall and calls.
+class FakeBackend : public kernels::Backend {
+ public:
+  explicit FakeBackend(FakeBackendOptions options = {});
+  ~FakeBackend() override;
+
+  // The token that a position gets in a step.
+  static int32_t TokenFor(uint64_t seed, uint32_t step, uint32_t position, int32_t vocab_size,
+                          int32_t mask_token_id);
+
+  // From now on the n-th call that can fail does (0: the next one), once. Alloc fails with
+  // RESOURCE_EXHAUSTED, the others with INTERNAL. Negative: none.
+  void FailCall(int64_t n) { calls_until_failure_ = n; }
+  int64_t calls() const { return calls_; }  // that can fail, so far
+
+  kernels::BackendInfo Info() const override;
+  absl::StatusOr<kernels::Buffer> Alloc(size_t bytes) override;
+  absl::Status CopyIn(void* device_dst, const void* host_src, size_t bytes) override;
+  absl::Status CopyOut(void* host_dst, const void* device_src, size_t bytes) override;
+  absl::Status Sync() override;
+  absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> PackLinear(
+      std::span<const kernels::HostMatrix> parts) override;
+  absl::Status Embed(kernels::TensorView out, kernels::TensorView table,
+                     const int32_t* ids) override;
+  absl::Status RmsNorm(kernels::TensorView out, kernels::TensorView x, const float* weight,
+                       float eps) override;
+  absl::Status Linear(kernels::TensorView out, kernels::TensorView x,
+                      const kernels::LinearWeight& weight, bool accumulate) override;
+  absl::Status Rope(kernels::TensorView x, const int32_t* positions, const float* cos_sin,
+                    int32_t head_dim) override;
+  absl::Status SiluMul(kernels::TensorView out, kernels::TensorView gate_up) override;
+  absl::Status Attention(const kernels::AttentionParams& params) override;
+  absl::Status GatherRows(kernels::TensorView out, kernels::TensorView x,
+                          const int32_t* rows) override;
+  absl::Status SampleRows(kernels::TensorView logits, std::span<const kernels::SampleRow> rows,
+                          int32_t* tokens, float* confidences) override;
+  absl::Status CommitRows(const float* confidences, std::span<const kernels::CommitGroup> groups,
+                          int32_t* chosen) override;
+
+ private:
+  // Counts a call; an error where it is the one to fail.
+  absl::Status Call(const char* operation);
+
+  const FakeBackendOptions options_;
+  std::atomic<int64_t> calls_{0};
+  std::atomic<int64_t> calls_until_failure_{-1};
+  std::atomic<uint64_t> allocated_bytes_{0};
+};
+
+}  // namespace sparsed::testing

@@ -1,0 +1,70 @@
+// A step loop on the tiny engine; it runs in the test's own thread until its queue is empty.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "server/step_loop.h"
+#include "tests/unit/server/fakes.h"
+
+namespace sparsed::server {
+
+class LoopFixture {
+ public:
+  // Makes the engine and the loop. on_step: called inside every forward pass with its number,
+  // 0-based.
+  void Build(testing::FakeBackendOptions options = {}, int64_t queue_capacity = 64,
+             Limits limits = {16, 2048, 1 << 20}) {
+    options.on_step = [this] {
+      clock.Advance(std::chrono::seconds(1));
+      if (on_step) on_step(steps);
+      ++steps;
+    };
+    tiny = MakeTinyEngine(options);
+    queue = std::make_unique<RequestQueue>(queue_capacity);
+    StepLoop::Parts parts;
+    parts.engine = tiny.engine.get();
+    parts.tokenizer = tokenizer.get();
+    parts.queue = queue.get();
+    parts.metrics = &metrics;
+    parts.log = &log;
+    parts.limits = limits;
+    parts.clock = clock.clock();
+    loop = std::make_unique<StepLoop>(parts);
+  }
+
+  std::optional<Failure> Push(Ticket ticket) {
+    ticket.arrival = clock.Now();
+    uint32_t position = 0;
+    return queue->TryPush(ticket, &position);
+  }
+  std::shared_ptr<RecordingSink> PushPlain(int32_t canvas = 32, int32_t steps_wanted = 32,
+                                           uint64_t seed = 1) {
+    auto sink = std::make_shared<RecordingSink>();
+    CHECK_FALSE(Push(MakeTicket(*tiny.engine, sink, canvas, steps_wanted, seed)).has_value());
+    return sink;
+  }
+
+  // Until everything in the queue has ended.
+  absl::Status Run() {
+    queue->Close(Draining());
+    return loop->Run();
+  }
+
+  bool EngineEmpty() const {
+    return tiny.engine->running() == 0 && tiny.engine->mask_cache_bytes() == 0 &&
+           tiny.engine->batch_tokens() == 0;
+  }
+
+  std::function<void(int)> on_step;
+  int steps = 0;  // forward passes so far
+  FakeClock clock;
+  const std::unique_ptr<engine::Tokenizer> tokenizer = MakeTokenizer();
+  Metrics metrics{"v", "c"};
+  Log log{"error", "text"};
+  TinyEngine tiny;
+  std::unique_ptr<RequestQueue> queue;
+  std::unique_ptr<StepLoop> loop;
+};
+
+}  // namespace sparsed::server

@@ -1,0 +1,175 @@
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "server/options_check.h"
+#include "tests/unit/server/validate_fixture.h"
+
+namespace sparsed::server {
+namespace {
+
+struct BadOption {
+  const char* wrong;  // "field: description", its beginning
+  std::function<void(v1::GenerateRequest&)> change;
+};
+
+v1::SamplingOptions& Sampling(v1::GenerateRequest& request) { return *request.mutable_sampling(); }
+v1::SparseOptions& Sparse(v1::GenerateRequest& request) { return *request.mutable_sparse(); }
+
+const float kNan = std::nanf("");
+const float kInfinity = std::numeric_limits<float>::infinity();
+
+}  // namespace
+
+TEST_CASE_METHOD(ValidateFixture, "validate: defaults") {
+  CHECK_FALSE(Check(Good()).has_value());
+  const engine::SamplingParams& sampling = valid.request.sampling;
+  CHECK(valid.canvas_tokens() == 128);
+  CHECK(sampling.steps == 128);
+  CHECK(sampling.block_length == 32);
+  CHECK(sampling.temperature == 0);
+  CHECK(sampling.cfg_scale == 0);
+  CHECK(sampling.seed == 77);
+  CHECK(sampling.remasking == engine::Remasking::kLowConfidence);
+  CHECK(sampling.stop_at_end);
+  CHECK(valid.text_options.stop_at_end);
+  CHECK(valid.text_options.end_token_ids == std::vector<int32_t>{1, 4});
+  const engine::SparseParams& sparse = valid.request.sparse;
+  CHECK(sparse.mode == engine::SparseMode::kAuto);
+  CHECK(sparse.skip == 0.2);
+  CHECK_FALSE(sparse.select.has_value());
+  CHECK_FALSE(sparse.block_size.has_value());
+  CHECK(sparse.scale == engine::SelectionScale::kHeadDim);
+  CHECK(valid.priority == 0);
+  CHECK_FALSE(valid.token_confidences);
+}
+
+TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
+  v1::GenerateRequest request = Good();
+  v1::SamplingOptions& sampling = Sampling(request);
+  sampling.set_gen_length(48);
+  sampling.set_block_length(24);
+  sampling.set_steps(16);
+  sampling.set_temperature(0.7f);
+  sampling.set_seed(9);
+  sampling.set_remasking(v1::REMASKING_RANDOM);
+  sampling.set_cfg_scale(1.5f);
+  sampling.set_stop_at_end(false);
+  sampling.add_stop(std::string("\n\n"));
+  v1::SparseOptions& sparse = Sparse(request);
+  sparse.set_mode(v1::SPARSE_MODE_SPARSED);
+  sparse.set_skip(0.1f);
+  sparse.set_select(0.3f);
+  sparse.set_block_size(64);
+  sparse.set_scale(v1::SELECTION_SCALE_N_HEADS);
+  request.set_request_id("a-b_c~1");
+  request.set_priority(-3);
+  request.set_token_confidences(true);
+  CHECK_FALSE(Check(request).has_value());
+  CHECK(valid.request.sampling.block_length == 24);
+  CHECK(valid.request.sampling.steps == 16);
+  CHECK(valid.request.sampling.temperature == 0.7f);
+  CHECK(valid.request.sampling.seed == 9);
+  CHECK(valid.request.sampling.remasking == engine::Remasking::kRandom);
+  CHECK(valid.request.sampling.cfg_scale == 1.5f);
+  CHECK_FALSE(valid.request.sampling.stop_at_end);
+  CHECK_FALSE(valid.text_options.stop_at_end);
+  CHECK(valid.text_options.stop == std::vector<std::string>{"\n\n"});
+  CHECK(valid.request.sparse.mode == engine::SparseMode::kSparseD);
+  CHECK(valid.request.sparse.skip == 0.1);
+  CHECK(valid.request.sparse.select == 0.3);
+  CHECK(valid.request.sparse.block_size == 64);
+  CHECK(valid.request.sparse.scale == engine::SelectionScale::kNumHeads);
+  CHECK(valid.priority == -3);
+  CHECK(valid.token_confidences);
+}
+
+TEST_CASE_METHOD(ValidateFixture,
+                 "validate: the default block is the canvas where 32 does not divide it") {
+  v1::GenerateRequest request = Good();
+  Sampling(request).set_gen_length(40);
+  CHECK_FALSE(Check(request).has_value());
+  CHECK(valid.request.sampling.block_length == 40);
+}
+
+TEST_CASE_METHOD(ValidateFixture, "validate: each bad option alone is named with value and limit") {
+  using R = v1::GenerateRequest;
+  const std::vector<BadOption> cases = {
+      {"sampling.gen_length: is 0", [](R& r) { Sampling(r).set_gen_length(0); }},
+      {"sampling.steps: 0 is not from 1 to the canvas length 128",
+       [](R& r) { Sampling(r).set_steps(0); }},
+      {"sampling.steps: 129 is not from 1", [](R& r) { Sampling(r).set_steps(129); }},
+      {"sampling.steps: 4294967295 is", [](R& r) { Sampling(r).set_steps(4294967295u); }},
+      {"sampling.steps: 6 is not divisible by the number of decoding blocks 4",
+       [](R& r) { Sampling(r).set_steps(6); }},
+      {"sampling.block_length: 0 does not divide", [](R& r) { Sampling(r).set_block_length(0); }},
+      {"sampling.block_length: 33 does not", [](R& r) { Sampling(r).set_block_length(33); }},
+      {"sampling.block_length: 256 does not", [](R& r) { Sampling(r).set_block_length(256); }},
+      {"sampling.temperature: nan", [](R& r) { Sampling(r).set_temperature(kNan); }},
+      {"sampling.temperature: inf", [](R& r) { Sampling(r).set_temperature(kInfinity); }},
+      {"sampling.temperature: -0.5", [](R& r) { Sampling(r).set_temperature(-0.5f); }},
+      {"sampling.temperature: 100.5", [](R& r) { Sampling(r).set_temperature(100.5f); }},
+      {"sampling.cfg_scale: nan", [](R& r) { Sampling(r).set_cfg_scale(kNan); }},
+      {"sampling.cfg_scale: 101", [](R& r) { Sampling(r).set_cfg_scale(101); }},
+      {"sampling.remasking: 99 is no known value",
+       [](R& r) { Sampling(r).set_remasking(static_cast<v1::Remasking>(99)); }},
+      {"sampling.remasking: REMASKING_ENTROPY is Dream's",
+       [](R& r) { Sampling(r).set_remasking(v1::REMASKING_ENTROPY); }},
+      {"sampling.top_p: is for Dream", [](R& r) { Sampling(r).set_top_p(0.9f); }},
+      {"sampling.top_k: is for Dream", [](R& r) { Sampling(r).set_top_k(5); }},
+      {"sampling.algorithm_temperature: is for Dream",
+       [](R& r) { Sampling(r).set_algorithm_temperature(0); }},
+      {"sampling.stop[0]: 0 bytes", [](R& r) { Sampling(r).add_stop(std::string("")); }},
+      {"sampling.stop[1]: 257 bytes",
+       [](R& r) {
+         Sampling(r).add_stop(std::string("x"));
+         Sampling(r).add_stop(std::string(257, 'x'));
+       }},
+      {"sampling.stop: 17 strings",
+       [](R& r) {
+         for (int i = 0; i < 17; ++i) Sampling(r).add_stop(std::string("x"));
+       }},
+      {"sparse.mode: 9", [](R& r) { Sparse(r).set_mode(static_cast<v1::SparseMode>(9)); }},
+      {"sparse.skip: nan", [](R& r) { Sparse(r).set_skip(kNan); }},
+      {"sparse.skip: 1.5", [](R& r) { Sparse(r).set_skip(1.5f); }},
+      {"sparse.select: 0 is", [](R& r) { Sparse(r).set_select(0); }},
+      {"sparse.select: nan", [](R& r) { Sparse(r).set_select(kNan); }},
+      {"sparse.select: 1.25", [](R& r) { Sparse(r).set_select(1.25f); }},
+      {"sparse.block_size: 48", [](R& r) { Sparse(r).set_block_size(48); }},
+      {"sparse.block_size: 0", [](R& r) { Sparse(r).set_block_size(0); }},
+      {"sparse.scale: -1", [](R& r) { Sparse(r).set_scale(static_cast<v1::SelectionScale>(-1)); }},
+      {"request_id: 129 bytes", [](R& r) { r.set_request_id(std::string(129, 'x')); }},
+      {"request_id: ", [](R& r) { r.set_request_id("a b"); }},
+      {"request_id: ", [](R& r) { r.set_request_id("a\nb"); }},
+      {"request_id: ", [](R& r) { r.set_request_id("\xC3\xA9"); }},
+  };
+  for (const BadOption& bad : cases) {
+    v1::GenerateRequest request = Good();
+    bad.change(request);
+    INFO(bad.wrong);
+    CHECK(OnlyWrong(request).rfind(bad.wrong, 0) == 0);
+  }
+}
+
+TEST_CASE_METHOD(ValidateFixture, "validate: all that is wrong is listed at once") {
+  v1::GenerateRequest request;
+  request.set_prompt("");
+  Sampling(request).set_steps(0);
+  Sampling(request).set_temperature(kNan);
+  Sampling(request).set_top_k(3);
+  Sparse(request).set_block_size(1);
+  request.set_request_id("a b");
+  CHECK(Wrong(request).size() == 6);
+}
+
+TEST_CASE("validate: a share means its shortest decimal form") {
+  CHECK(WidenDecimal(0.3f) == 0.3);
+  CHECK(WidenDecimal(0.1f) == 0.1);
+  CHECK(WidenDecimal(1.0f) == 1.0);
+  CHECK(WidenDecimal(0.5f) == 0.5);
+  CHECK(WidenDecimal(1e-20f) == 1e-20);
+  CHECK(static_cast<double>(0.3f) != 0.3);
+  CHECK(std::isnan(WidenDecimal(kNan)));
+}
+
+}  // namespace sparsed::server
