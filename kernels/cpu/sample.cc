@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/rng.h"
 #include "kernels/cpu/shape_check.h"
+#include "kernels/rng.h"
 
 namespace sparsed::kernels {
 namespace {

@@ -3,7 +3,7 @@
 #include <array>
 #include <set>
 
-#include "kernels/cpu/rng.h"
+#include "kernels/rng.h"
 #include "tests/testing/catch.h"
 #include "tests/unit/kernels/kernel_testing.h"
 
