@@ -90,6 +90,12 @@ std::optional<Failure> ToEngineRequest(const v1::GenerateRequest& request, const
   Assemble(input, *model.info, valid);
   valid->text_options.end_token_ids = model.info->end_token_ids;
   valid->text_options.stop_at_end = valid->request.sampling.stop_at_end;
+  // The engine knows canvas positions, not holes: an end token in one hole says nothing of the
+  // next.
+  const auto is_hole = [](const Piece& piece) { return piece.hole_tokens > 0; };
+  if (std::count_if(input.pieces.begin(), input.pieces.end(), is_hole) > 1) {
+    valid->request.sampling.stop_at_end = false;
+  }
   valid->infill = input.infill;
   valid->token_confidences = request.token_confidences();
   valid->priority = request.priority();

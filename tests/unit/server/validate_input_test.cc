@@ -110,6 +110,14 @@ TEST_CASE_METHOD(ValidateFixture, "validate: infill templates become ids with ho
   CHECK(valid.request.sampling.steps == 3);
 }
 
+TEST_CASE_METHOD(ValidateFixture, "validate: an end token in one hole does not end the next") {
+  CHECK_FALSE(Check(WithParts({{"ab", 0}, {"", 2}})).has_value());
+  CHECK(valid.request.sampling.stop_at_end);
+  CHECK_FALSE(Check(WithParts({{"ab", 0}, {"", 2}, {"", 1}})).has_value());
+  CHECK_FALSE(valid.request.sampling.stop_at_end);
+  CHECK(valid.text_options.stop_at_end);
+}
+
 TEST_CASE_METHOD(ValidateFixture, "validate: infill templates that are refused") {
   CHECK(OnlyWrong(WithParts({})) == "infill.parts: no hole; at least 1 is needed");
   CHECK(Wrong(WithParts({{"ab", 0}})).count("infill.parts") == 1);
