@@ -35,7 +35,7 @@ packages=(
   catch2
 )
 if [[ $set_name == test ]]; then
-  packages+=(ccache clang-format-14 python3 python3-grpcio python3-protobuf python3-pytest python3-venv)
+  packages+=(ccache clang-format-14 python3 python3-grpcio python3-protobuf python3-pytest prometheus python3-venv)
 fi
 
 if [[ -n $list_only ]]; then
