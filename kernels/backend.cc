@@ -1,25 +1,49 @@
 #include "kernels/backend.h"
 
+#include <charconv>
+
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cuda_library.h"
 
 namespace sparsed::kernels {
+namespace {
 
-absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options) {
+std::unique_ptr<Backend> MakeCpuBackend(int threads) {
+  return std::make_unique<CpuBackend>(CpuOptions{.threads = threads, .isa = {}});
+}
+
+// The number of "cuda" (0) or "cuda:N"; -1 for anything else.
+int CudaOrdinal(const std::string& device) {
+  if (device == "cuda") return 0;
+  const std::string prefix = "cuda:";
+  if (device.rfind(prefix, 0) != 0) return -1;
+  int ordinal = -1;
+  const char* end = device.data() + device.size();
+  const auto parsed = std::from_chars(device.data() + prefix.size(), end, ordinal);
+  return parsed.ec == std::errc() && parsed.ptr == end ? ordinal : -1;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options,
+                                                       std::string* why) {
   constexpr int kMaxThreads = 1024;
   if (options.threads < 0 || options.threads > kMaxThreads) {
     return absl::InvalidArgumentError(
         absl::StrCat("threads must be in [0, ", kMaxThreads, "], is ", options.threads));
   }
-  if (options.device == "auto" || options.device == "cpu") {
-    return std::unique_ptr<Backend>(
-        std::make_unique<CpuBackend>(CpuOptions{.threads = options.threads, .isa = {}}));
+  if (options.device == "cpu") return MakeCpuBackend(options.threads);
+  if (options.device == "auto") {
+    absl::StatusOr<std::unique_ptr<Backend>> cuda = OpenCudaBackend(0);
+    if (cuda.ok()) return cuda;
+    if (why != nullptr) *why = std::string(cuda.status().message());
+    return MakeCpuBackend(options.threads);
   }
-  if (options.device == "cuda" || options.device.rfind("cuda:", 0) == 0) {
-    return absl::FailedPreconditionError("device cuda: this build has no CUDA backend");
-  }
+  const int ordinal = CudaOrdinal(options.device);
+  if (ordinal >= 0) return OpenCudaBackend(ordinal);
   return absl::InvalidArgumentError(
-      absl::StrCat("unknown device '", options.device, "': use auto or cpu"));
+      absl::StrCat("unknown device '", options.device, "': use auto, cpu, cuda or cuda:N"));
 }
 
 }  // namespace sparsed::kernels

@@ -186,12 +186,13 @@ class Backend {
 };
 
 struct BackendOptions {
-  std::string device = "auto";  // auto or cpu
+  std::string device = "auto";  // auto, cpu, cuda or cuda:N; auto: a GPU if there is one
   int threads = 0;              // of the CPU backend; 0: all cores
 };
 
-// The only factory. Errors: INVALID_ARGUMENT (unknown device), FAILED_PRECONDITION (not built or no
-// such device).
-absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options);
+// The only factory. `why`, if given, receives what kept auto from taking a GPU. Errors:
+// INVALID_ARGUMENT (unknown device), FAILED_PRECONDITION (not built or no such device).
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options,
+                                                       std::string* why = nullptr);
 
 }  // namespace sparsed::kernels

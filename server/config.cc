@@ -13,6 +13,18 @@
 namespace sparsed::server {
 namespace {
 
+CLI::Validator DeviceName() {
+  return {[](const std::string& value) {
+            static constexpr char kCuda[] = "cuda:";
+            const bool numbered =
+                value.rfind(kCuda, 0) == 0 && value.size() > sizeof(kCuda) - 1 &&
+                value.find_first_not_of("0123456789", sizeof(kCuda) - 1) == std::string::npos;
+            const bool known = value == "auto" || value == "cpu" || value == "cuda" || numbered;
+            return known ? std::string() : "'" + value + "' is not auto, cpu, cuda or cuda:N";
+          },
+          "auto|cpu|cuda|cuda:N"};
+}
+
 std::string EnvironmentName(const std::string& flag) {
   std::string name = absl::StrCat("SPARSED_", flag.substr(2));
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
@@ -52,7 +64,7 @@ void AddOptions(CLI::App& app, Config& c) {
       ->required()
       ->check(CLI::ExistingDirectory);
   add("--model-name", c.model_name, "Name of the model in requests; default: the folder's name");
-  add("--device", c.device, "Where it runs")->check(CLI::IsMember({"auto", "cpu"}));
+  add("--device", c.device, "Where it runs; auto: a GPU if there is one")->check(DeviceName());
   add("--grpc-address", c.grpc_address, "gRPC listens here; port 0: any")->check(host_port);
   add("--admin-address", c.admin_address, "Metrics and probes (HTTP)")->check(host_port);
   add("--threads", c.threads, "Threads of the CPU backend; 0: all cores")

@@ -44,12 +44,14 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Config& config, con
   kernels::BackendOptions options;
   options.device = config.device;
   options.threads = config.threads;
+  std::string why;
   SPARSED_ASSIGN_OR_RETURN(std::unique_ptr<kernels::Backend> backend,
-                           kernels::CreateBackend(options));
+                           kernels::CreateBackend(options, &why));
   const kernels::BackendInfo device = backend->Info();
-  log.Info(
-      "device",
-      {{"wanted", config.device}, {"device", device.device}, {"description", device.description}});
+  log.Info("device", {{"wanted", config.device},
+                      {"device", device.device},
+                      {"description", device.description},
+                      {"no_gpu_because", why}});
 
   const bool terminal = isatty(STDERR_FILENO) != 0;
   bool stopped = false;

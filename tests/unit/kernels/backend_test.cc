@@ -11,24 +11,32 @@ namespace sparsed::kernels {
 namespace {
 
 std::unique_ptr<Backend> Create() {
-  auto backend = CreateBackend({.device = "auto", .threads = 2});
+  auto backend = CreateBackend({.device = "cpu", .threads = 2});
   REQUIRE(backend.ok());
   return *std::move(backend);
 }
 
-TEST_CASE("the factory gives the CPU backend for auto and cpu and says what is wrong else") {
+TEST_CASE("the factory gives what is asked for and says what is wrong else") {
   const BackendInfo info = Create()->Info();
   CHECK(info.device == "cpu");
   CHECK(info.description.find("2 threads") != std::string::npos);
   CHECK(info.memory_total_bytes > 0);
   CHECK(info.activation_dtype == DType::kF32);
-  CHECK(CreateBackend({.device = "cpu", .threads = 1}).ok());
-  CHECK(CreateBackend({.device = "cuda", .threads = 0}).status().code() ==
+  CHECK(CreateBackend({.device = "cuda:999", .threads = 0}).status().code() ==
         absl::StatusCode::kFailedPrecondition);
-  CHECK(CreateBackend({.device = "tpu", .threads = 0}).status().code() ==
-        absl::StatusCode::kInvalidArgument);
+  for (const char* device : {"tpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1x"}) {
+    CHECK(CreateBackend({.device = device, .threads = 0}).status().code() ==
+          absl::StatusCode::kInvalidArgument);
+  }
   CHECK(CreateBackend({.device = "cpu", .threads = -1}).status().code() ==
         absl::StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("auto takes a GPU, or the CPU and says why") {
+  std::string why;
+  const auto backend = CreateBackend({.device = "auto", .threads = 1}, &why);
+  REQUIRE(backend.ok());
+  CHECK(((*backend)->Info().device == "cpu") == !why.empty());
 }
 
 TEST_CASE("buffers are aligned, counted while they live, and copy in and out") {

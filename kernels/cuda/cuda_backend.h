@@ -1,0 +1,69 @@
+// The Backend on one NVIDIA GPU. Activations are bf16, products and reductions accumulate in
+// float32. Next: launch.h (the kernels), gemm.h (the matrix products)
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/backend.h"
+#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/launch.h"
+
+namespace sparsed::kernels::cuda {
+
+class CudaBackend : public Backend {
+ public:
+  // Errors: FAILED_PRECONDITION naming what is missing (driver, device, compute capability 8.0,
+  // cuBLASLt); RESOURCE_EXHAUSTED.
+  static absl::StatusOr<std::unique_ptr<CudaBackend>> Create(int ordinal, bool portable);
+  ~CudaBackend() override;
+
+  BackendInfo Info() const override;
+  absl::StatusOr<Buffer> Alloc(size_t bytes) override;
+  absl::Status CopyIn(void* device_dst, const void* host_src, size_t bytes) override;
+  absl::Status CopyOut(void* host_dst, const void* device_src, size_t bytes) override;
+  absl::Status Sync() override;
+  absl::StatusOr<std::unique_ptr<LinearWeight>> PackLinear(
+      std::span<const HostMatrix> parts) override;
+  absl::Status Embed(TensorView out, TensorView table, const int32_t* ids) override;
+  absl::Status RmsNorm(TensorView out, TensorView x, const float* weight, float eps) override;
+  absl::Status Linear(TensorView out, TensorView x, const LinearWeight& weight,
+                      bool accumulate) override;
+  absl::Status Rope(TensorView x, const int32_t* positions, const float* cos_sin,
+                    int32_t head_dim) override;
+  absl::Status SiluMul(TensorView out, TensorView gate_up) override;
+  absl::Status Attention(const AttentionParams& params) override;
+  absl::Status GatherRows(TensorView out, TensorView x, const int32_t* rows) override;
+  absl::Status SampleRows(TensorView logits, std::span<const SampleRow> rows, int32_t* tokens,
+                          float* confidences) override;
+  absl::Status CommitRows(const float* confidences, std::span<const CommitGroup> groups,
+                          int32_t* chosen) override;
+
+ private:
+  CudaBackend() = default;
+  absl::Status AttentionChunk(const AttentionParams& params,
+                              std::span<const AttentionSequence> sequences);
+
+  int32_t AttentionGrid(const AttentionLaunch& launch, bool select) const;
+  absl::Status EncodeMap(const TensorView& view, CUtensorMap* map) const;
+
+  int ordinal_ = 0;
+  bool hopper_ = false;         // compute capability 9.0: the wgmma kernel runs
+  void* encode_map_ = nullptr;  // cuTensorMapEncodeTiled, from the driver
+  int multiprocessors_ = 0;
+  std::string description_;
+  uint64_t memory_total_bytes_ = 0;
+  std::shared_ptr<uint64_t> allocated_bytes_ = std::make_shared<uint64_t>(0);
+  cudaStream_t stream_ = nullptr;
+  void* pinned_ = nullptr;  // staging of copies in, kStagingBytes
+  Buffer gemm_workspace_;
+  Buffer selection_scratch_;
+  std::unique_ptr<Gemm> gemm_;
+};
+
+}  // namespace sparsed::kernels::cuda

@@ -1,0 +1,133 @@
+// Launchers of the CUDA kernels: the border between host code and .cu files. Plain types only.
+// Every launcher enqueues on `stream`, returns at once and gives cudaGetLastError().
+#pragma once
+
+#include <cuda.h>  // CUtensorMap only; libcuda is not linked
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+namespace sparsed::kernels::cuda {
+
+using Bf16 = __nv_bfloat16;
+
+// out[t] = table[ids[t]]; E is a multiple of 8. table is bf16.
+cudaError_t LaunchEmbed(Bf16* out, int64_t out_stride, const Bf16* table, const int32_t* ids,
+                        int64_t rows, int64_t cols, cudaStream_t stream);
+
+// Normalised in float32, rounded to bf16, then times the weight, rounded again (the reference's
+// rounding points). cols is a multiple of 8.
+cudaError_t LaunchRmsNorm(Bf16* out, int64_t out_stride, const Bf16* x, int64_t x_stride,
+                          const float* weight, float eps, int64_t rows, int64_t cols,
+                          cudaStream_t stream);
+
+// Half-split rotation in float32, one rounding. cos_sin row: D/2 cosines, D/2 sines.
+cudaError_t LaunchRope(Bf16* x, int64_t stride, const int32_t* positions, const float* cos_sin,
+                       int64_t rows, int64_t heads, int32_t head_dim, cudaStream_t stream);
+
+// out = round(silu(gate)) * up, gate_up [rows, 2 * cols].
+cudaError_t LaunchSiluMul(Bf16* out, int64_t out_stride, const Bf16* gate_up,
+                          int64_t gate_up_stride, int64_t rows, int64_t cols, cudaStream_t stream);
+
+// out[r] = x[rows_index[r]].
+cudaError_t LaunchGatherRows(Bf16* out, int64_t out_stride, const Bf16* x, int64_t x_stride,
+                             const int32_t* rows_index, int64_t rows, int64_t cols,
+                             cudaStream_t stream);
+
+// One sequence of a packed attention launch.
+struct AttentionItemRange {
+  int32_t first_row = 0;
+  int32_t num_tokens = 0;
+  int32_t first_item = 0;    // items of the sequences before it; an item is a (head, 128 rows)
+  int32_t num_tiles = 0;     // ceil(num_tokens / 128)
+  int32_t mode = 0;          // kernels::AttentionMode
+  int32_t block_size = 128;  // B
+  int32_t num_blocks = 0;
+  uint64_t* mask = nullptr;  // [H, num_blocks, words]
+  int32_t first_canvas_block = 0;
+  int32_t keep_prompt = 0;
+  int32_t keep_canvas = 0;
+  float selection_ratio = 1;           // selection scale over attention scale
+  float* importance = nullptr;         // [H, nQ, nKV] or null
+  float* canvas_importance = nullptr;  // [H, nQ, nKV - first_canvas_block] or null
+};
+
+constexpr int kMaxAttentionSequences = 32;  // of one launch: they travel as kernel arguments
+
+struct AttentionLaunch {
+  Bf16* out = nullptr;
+  const Bf16* q = nullptr;
+  const Bf16* k = nullptr;
+  const Bf16* v = nullptr;
+  int64_t out_stride = 0;
+  int64_t q_stride = 0;
+  int64_t k_stride = 0;
+  int64_t v_stride = 0;
+  int32_t num_heads = 0;
+  int32_t group = 1;  // query heads of one key/value head
+  int32_t num_items = 0;
+  int32_t num_sequences = 0;
+  float scale_log2 = 0;  // scale * log2(e)
+  // Select launches only: per block of the grid [nKV][128] floats.
+  float* scratch = nullptr;
+  int64_t scratch_floats = 0;  // of one block of the grid
+  AttentionItemRange sequences[kMaxAttentionSequences];
+};
+
+// mma.sync kernel for compute capability 8.0 and newer. head_dim 64 or 128. `select`: the launch
+// may hold kFullSelect sequences (and needs scratch). grid: persistent blocks.
+cudaError_t LaunchAttentionSm80(const AttentionLaunch& launch, int32_t head_dim, bool select,
+                                int32_t grid, cudaStream_t stream);
+// The same for compute capability 9.0a, by warpgroup products and bulk copies. The maps describe q,
+// k and v: bf16, boxes of 64 columns and 128 rows, 128-byte swizzle. first_row of every sequence is
+// a multiple of 128.
+struct AttentionMaps {
+  CUtensorMap q;
+  CUtensorMap k;
+  CUtensorMap v;
+};
+cudaError_t LaunchAttentionSm90(const AttentionLaunch& launch, const AttentionMaps& maps,
+                                int32_t head_dim, bool select, int32_t grid, cudaStream_t stream);
+
+// As kernels::SampleRow, in kernel arguments.
+struct SampleArgs {
+  int32_t row = 0;
+  int32_t uncond_row = -1;
+  float cfg_scale = 0;
+  float temperature = 0;
+  int32_t random_confidence = 0;
+  uint32_t step = 0;
+  uint32_t position = 0;
+  uint64_t seed = 0;
+};
+constexpr int kMaxSampleRows = 64;  // of one launch
+
+struct SampleLaunch {
+  float* logits = nullptr;
+  int64_t stride = 0;
+  int32_t vocab = 0;
+  int32_t num_rows = 0;
+  int32_t* tokens = nullptr;
+  float* confidences = nullptr;
+  SampleArgs rows[kMaxSampleRows];
+};
+cudaError_t LaunchSample(const SampleLaunch& launch, cudaStream_t stream);
+
+struct CommitArgs {
+  int32_t first = 0;
+  int32_t count = 0;
+  int32_t keep = 0;
+  int32_t out = 0;  // first place in `chosen`
+};
+constexpr int kMaxCommitGroups = 128;  // of one launch
+
+struct CommitLaunch {
+  const float* confidences = nullptr;
+  int32_t* chosen = nullptr;
+  int32_t num_groups = 0;
+  CommitArgs groups[kMaxCommitGroups];
+};
+cudaError_t LaunchCommit(const CommitLaunch& launch, cudaStream_t stream);
+
+}  // namespace sparsed::kernels::cuda

@@ -1,0 +1,53 @@
+// The pattern of one query block: its best columns as bits. One warp a row of importances.
+#pragma once
+
+#include <cstdint>
+
+namespace sparsed::kernels::cuda {
+
+// The keep-th largest of values[0, n), all >= 0: as unsigned integers the bit patterns of
+// non-negative floats order as the floats do. Whole warp; 1 <= keep <= n.
+__device__ inline uint32_t KthLargest(const float* values, int n, int keep, int lane) {
+  uint32_t threshold = 0;
+  for (int bit = 31; bit >= 0; --bit) {
+    const uint32_t trial = threshold | (1u << bit);
+    int count = 0;
+    for (int i = lane; i < n; i += 32) count += __float_as_uint(values[i]) >= trial ? 1 : 0;
+    if (static_cast<int>(__reduce_add_sync(0xffffffffu, static_cast<unsigned>(count))) >= keep) {
+      threshold = trial;
+    }
+  }
+  return threshold;
+}
+
+// Sets in row[] the bits first + i of the `keep` largest values (ties to the lower i), but none at
+// or above `limit`. Whole warp. row must be zero in the range beforehand.
+__device__ inline void MarkLargest(const float* values, int n, int keep, int first, int limit,
+                                   uint64_t* row, int lane) {
+  const uint32_t threshold = KthLargest(values, n, keep, lane);
+  int above = 0;
+  for (int i = lane; i < n; i += 32) above += __float_as_uint(values[i]) > threshold ? 1 : 0;
+  int ties_left =
+      keep - static_cast<int>(__reduce_add_sync(0xffffffffu, static_cast<unsigned>(above)));
+  uint32_t* words = reinterpret_cast<uint32_t*>(row);
+  for (int base = 0; base < n; base += 32) {
+    const int i = base + lane;
+    const uint32_t bits = i < n ? __float_as_uint(values[i]) : 0;
+    const bool is_above = i < n && bits > threshold;
+    const bool is_tie = i < n && bits == threshold;
+    const uint32_t ties = __ballot_sync(0xffffffffu, is_tie);
+    const int rank = __popc(ties & ((1u << lane) - 1));
+    const bool chosen = (is_above || (is_tie && rank < ties_left)) && first + i < limit;
+    ties_left -= min(ties_left, __popc(ties));
+    const uint32_t kept = __ballot_sync(0xffffffffu, chosen);
+    if (lane == 0 && kept != 0) {
+      const int position = first + base;
+      const uint64_t shifted = static_cast<uint64_t>(kept) << (position % 32);
+      words[position / 32] |= static_cast<uint32_t>(shifted);
+      if (shifted >> 32 != 0) words[position / 32 + 1] |= static_cast<uint32_t>(shifted >> 32);
+    }
+    __syncwarp();
+  }
+}
+
+}  // namespace sparsed::kernels::cuda

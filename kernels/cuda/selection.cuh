@@ -1,0 +1,117 @@
+// The work items of an attention launch, and how a select launch turns the mass that each query row
+// gave each key block into patterns. Shared by the attention kernels. Device code only.
+#pragma once
+
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/mma_sm80.cuh"
+#include "kernels/cuda/pattern.cuh"
+
+namespace sparsed::kernels::cuda {
+
+constexpr int kItemRows = 128;       // query rows of an item
+constexpr int kSelectThreads = 256;  // that take part in Select; their number is threadIdx % 256
+constexpr float kNegativeInfinity = -__builtin_huge_valf();
+
+struct Item {
+  const AttentionItemRange* sequence;
+  int head;
+  int tile;  // of 128 rows
+};
+
+__device__ inline Item FindItem(const AttentionLaunch& launch, int index) {
+  int s = 0;
+  while (s + 1 < launch.num_sequences && launch.sequences[s + 1].first_item <= index) ++s;
+  const AttentionItemRange& sequence = launch.sequences[s];
+  const int local = index - sequence.first_item;
+  return {&sequence, local / sequence.num_tiles, local % sequence.num_tiles};
+}
+
+__device__ inline float LogAdd2(float a, float b) {
+  const float high = fmaxf(a, b);
+  if (high == kNegativeInfinity) return high;
+  return high + log2f(Exp2(a - high) + Exp2(b - high));
+}
+
+// log2 of the row's mass over blocks [first, n).
+__device__ inline float RowMass(const float* scratch, int row, int first, int n) {
+  constexpr int kUnroll = 8;
+  float high = kNegativeInfinity;
+#pragma unroll kUnroll
+  for (int j = first; j < n; ++j) high = fmaxf(high, scratch[j * kItemRows + row]);
+  if (high == kNegativeInfinity) return 0;
+  float sum = 0;
+#pragma unroll kUnroll
+  for (int j = first; j < n; ++j) sum += Exp2(scratch[j * kItemRows + row] - high);
+  return high + log2f(sum);
+}
+
+// Importances of the item's query blocks from `scratch`, side by side in shared memory: values
+// [query block][n - first]. row_mass: shared, kItemRows floats, filled here unless has_row_mass.
+template <typename Barrier>
+__device__ void Importances(const AttentionItemRange& s, const Item& item, const float* scratch,
+                            int first, bool has_row_mass, float* row_mass, float* values,
+                            Barrier barrier) {
+  const int warp = static_cast<int>(threadIdx.x % kSelectThreads) / 32;
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int n = s.num_blocks;
+  const int rows = min(kItemRows, s.num_tokens - item.tile * kItemRows);
+  barrier();
+  const int thread = warp * 32 + lane;
+  if (thread < kItemRows) {
+    if (!has_row_mass) row_mass[thread] = RowMass(scratch, thread, first, n);
+    // A row that does not exist has infinite mass: nothing is a share of it.
+    if (thread >= rows) row_mass[thread] = -kNegativeInfinity;
+  }
+  barrier();
+  // A lane has four neighbouring rows; the lanes of one query block are neighbours.
+  const int lanes = s.block_size / 4;
+  const float area = static_cast<float>(s.block_size) * static_cast<float>(s.block_size);
+  const float4 total = reinterpret_cast<const float4*>(row_mass)[lane];
+#pragma unroll 4
+  for (int j = first + warp; j < n; j += kSelectThreads / 32) {
+    const float4 mass = reinterpret_cast<const float4*>(scratch + j * kItemRows)[lane];
+    float sum = Exp2(mass.x - total.x) + Exp2(mass.y - total.y) + Exp2(mass.z - total.z) +
+                Exp2(mass.w - total.w);
+    for (int d = 1; d < lanes; d *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
+    if (lane % lanes == 0) values[(lane / lanes) * (n - first) + j - first] = sum / area;
+  }
+  barrier();
+}
+
+// Builds the patterns of the item's query blocks. shared: kItemRows floats (the rows' whole mass,
+// if has_row_mass), then the importances.
+template <typename Barrier>
+__device__ void Select(const AttentionItemRange& s, const Item& item, const float* scratch,
+                       bool has_row_mass, float* shared, Barrier barrier) {
+  const int warp = static_cast<int>(threadIdx.x % kSelectThreads) / 32;
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int n = s.num_blocks;
+  const int words = (n + 63) / 64;
+  const int first_block = item.tile * kItemRows / s.block_size;
+  const int blocks = min(kItemRows / s.block_size, n - first_block);
+  float* row_mass = shared;
+  float* values = shared + kItemRows;
+  for (int side = 0; side < 2; ++side) {
+    const int first = side == 0 ? 0 : s.first_canvas_block;
+    Importances(s, item, scratch, first, has_row_mass && side == 0, row_mass, values, barrier);
+    float* copy = side == 0 ? s.importance : s.canvas_importance;
+    if (warp < blocks) {
+      const int64_t row = static_cast<int64_t>(item.head) * n + first_block + warp;
+      const float* row_values = values + warp * (n - first);
+      uint64_t* mask = s.mask + row * words;
+      if (side == 0) {
+        for (int w = lane; w < words; w += 32) mask[w] = 0;
+        __syncwarp();
+        MarkLargest(row_values, n, s.keep_prompt, 0, s.first_canvas_block, mask, lane);
+      } else {
+        MarkLargest(row_values, n - first, s.keep_canvas, first, n, mask, lane);
+      }
+      if (copy != nullptr) {
+        for (int j = lane; j < n - first; j += 32) copy[row * (n - first) + j] = row_values[j];
+      }
+    }
+  }
+  barrier();
+}
+
+}  // namespace sparsed::kernels::cuda
