@@ -144,7 +144,7 @@ for part in "${parts[@]}"; do
     tsan)
       # Of the kernels only the thread pool and its users: the rest is arithmetic within a task.
       phase "tsan: build" build cpu-tsan kernels_ops_test tests/unit/{engine,server}/all || continue
-      tests "tsan: kernels" build/cpu-tsan/tests/unit/kernels --tests-regex '^kernels_ops_test: ' \
+      tests "tsan: kernels" build/cpu-tsan/tests/unit/kernels --tests-regex '^kernels_ops_test:' \
         --parallel "$jobs"
       tests "tsan: engine" build/cpu-tsan/tests/unit/engine --parallel "$jobs"
       tests "tsan: server" build/cpu-tsan/tests/unit/server --parallel "$jobs"

@@ -12,12 +12,17 @@
 namespace sparsed::engine {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+// Fewer where every access is watched: a race or a stray access shows in any of them.
+#if defined(__SANITIZE_THREAD__)
 constexpr bool kSanitized = true;
+constexpr int kRequests = 200;
+#elif defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+constexpr int kRequests = 1000;
 #else
 constexpr bool kSanitized = false;
+constexpr int kRequests = 10000;
 #endif
-constexpr int kRequests = kSanitized ? 1000 : 10000;
 constexpr int kWarmUpRequests = 1000;
 constexpr int64_t kMaxGrowthBytes = int64_t{4} << 20;
 

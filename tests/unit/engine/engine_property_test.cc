@@ -11,6 +11,13 @@
 namespace sparsed::engine {
 namespace {
 
+// ThreadSanitizer slows the plain products it needs fortyfold.
+#if defined(__SANITIZE_THREAD__)
+constexpr int kMixedRequests = 8;
+#else
+constexpr int kMixedRequests = 40;
+#endif
+
 template <typename T>
 T Pick(std::mt19937& random, std::initializer_list<T> values) {
   return *(values.begin() + random() % values.size());
@@ -120,7 +127,7 @@ TEST_CASE("A request gives the same bits alone and in any batch, in any order of
   std::vector<Request> requests;
   std::vector<Outcome> alone;
   auto lonely = MakeTinyCpuEngine(1);
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < kMixedRequests; ++i) {
     requests.push_back(RandomRequest(random));
     alone.push_back(RunAlone(*lonely, requests.back()));
   }
@@ -139,7 +146,7 @@ TEST_CASE("A request gives the same bits alone and in any batch, in any order of
       ++compared;
     }
   }
-  REQUIRE(compared > 60);
+  REQUIRE(2 * compared > 3 * requests.size());
 }
 
 TEST_CASE("Seed, temperature, guidance and remasking change the result") {
