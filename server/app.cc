@@ -26,8 +26,9 @@
 namespace sparsed::server {
 namespace {
 
-// What was finished but is not yet on the wire gets this long.
-constexpr std::chrono::seconds kShutdownGrace(5);
+// What was finished but is not yet on the wire gets this long, and so does a client that does not
+// answer the ping of a graceful GOAWAY, as one without open calls may not.
+constexpr std::chrono::seconds kShutdownGrace(1);
 
 Duration ToDuration(double seconds) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
