@@ -24,7 +24,7 @@ done
 
 packages=(
   # Tools.
-  ca-certificates cmake g++ ninja-build pkg-config
+  ca-certificates cmake g++ ninja-build pkg-config python3
   # Wire: gRPC, Protocol Buffers, Abseil.
   libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   # Engine: JSON, regular expressions and Unicode of the tokenizer, matrix products.
@@ -35,7 +35,7 @@ packages=(
   catch2
 )
 if [[ $set_name == test ]]; then
-  packages+=(ccache clang-format-14 python3 python3-grpcio python3-protobuf python3-pytest prometheus python3-venv)
+  packages+=(ccache clang-format-14 prometheus python3-grpcio python3-protobuf python3-pytest python3-venv)
 fi
 
 if [[ -n $list_only ]]; then

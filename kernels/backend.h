@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -88,10 +89,19 @@ enum class AttentionMode : uint8_t {
   kSparse,      // the blocks of `mask`
 };
 
+// Some of a sequence's tokens as queries, in rows of their own.
+struct QueryRange {
+  int64_t first_token = 0;  // a multiple of 128
+  int64_t num_tokens = 0;   // a multiple of 128, or up to the sequence's end
+  int64_t first_row = 0;    // of q and out; a multiple of row_alignment
+};
+
 // One sequence of a packed batch.
 struct AttentionSequence {
-  int64_t first_row = 0;  // in the packed rows; a multiple of row_alignment
+  int64_t first_row = 0;  // of k and v, in the packed rows; a multiple of row_alignment
   int64_t num_tokens = 0;
+  // None: every token asks, and q and out have the rows of k and v. kFullSelect: none.
+  std::optional<QueryRange> queries;
   AttentionMode mode = AttentionMode::kFull;
   BlockMaskView mask;        // kFullSelect writes it, kSparse reads it
   BlockSelection selection;  // kFullSelect only
