@@ -1,12 +1,10 @@
 // Requests that leave at random points take everything with them.
-#include <unistd.h>
-
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <random>
 #include <vector>
 
+#include "tests/testing/resident.h"
 #include "tests/unit/engine/tiny_engine.h"
 
 namespace sparsed::engine {
@@ -14,25 +12,14 @@ namespace {
 
 // Fewer where every access is watched: a race or a stray access shows in any of them.
 #if defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
 constexpr int kRequests = 200;
 #elif defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
 constexpr int kRequests = 1000;
 #else
-constexpr bool kSanitized = false;
 constexpr int kRequests = 10000;
 #endif
 constexpr int kWarmUpRequests = 1000;
 constexpr int64_t kMaxGrowthBytes = int64_t{4} << 20;
-
-int64_t ResidentBytes() {
-  std::ifstream statm("/proc/self/statm");
-  int64_t total_pages = 0;
-  int64_t resident_pages = 0;
-  statm >> total_pages >> resident_pages;
-  return resident_pages * sysconf(_SC_PAGESIZE);
-}
 
 Request SmallRequest(std::mt19937& random) {
   Request request = MakeTinyRequest(1 + static_cast<int32_t>(random() % 90), 16, 8, 16);
@@ -59,7 +46,7 @@ TEST_CASE("10,000 requests cancelled at random points leave nothing behind") {
       REQUIRE(id.ok());
       // 0: before its first step; 8: after its last.
       steps_left.emplace(*id, static_cast<int>(random() % 9));
-      if (++started == kWarmUpRequests) resident_before = ResidentBytes();
+      if (++started == kWarmUpRequests) resident_before = testing::ResidentBytes();
     }
     for (auto it = steps_left.begin(); it != steps_left.end();) {
       if (it->second-- > 0) {
@@ -78,10 +65,10 @@ TEST_CASE("10,000 requests cancelled at random points leave nothing behind") {
   REQUIRE(engine->batch_tokens() == 0);
   REQUIRE(engine->mask_cache_bytes() == 0);
   REQUIRE(engine->backend_info().allocated_bytes == base_bytes);
-  const int64_t growth = ResidentBytes() - resident_before;
+  const int64_t growth = testing::ResidentBytes() - resident_before;
   std::cout << "resident memory grew by " << growth / 1024 << " KiB after the first "
             << kWarmUpRequests << " of " << kRequests << " requests\n";
-  if (!kSanitized) REQUIRE(growth < kMaxGrowthBytes);
+  if (testing::kResidentMeansHeld) REQUIRE(growth < kMaxGrowthBytes);
 }
 
 }  // namespace sparsed::engine
