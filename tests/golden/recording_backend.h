@@ -46,6 +46,13 @@ class RecordingBackend : public kernels::Backend {
     return backend_->CopyOut(host_dst, device_src, bytes);
   }
   absl::Status Sync() override { return backend_->Sync(); }
+  absl::Status Mark(int32_t part) override { return backend_->Mark(part); }
+  absl::Status ReadMarks(std::span<double> seconds) override {
+    return backend_->ReadMarks(seconds);
+  }
+  absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) override {
+    return backend_->CountBits(words, num_words, count);
+  }
   absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> PackLinear(
       std::span<const kernels::HostMatrix> parts) override {
     return backend_->PackLinear(parts);
