@@ -52,10 +52,9 @@ class CudaBackend : public Backend {
  private:
   CudaBackend() = default;
   absl::Status AttentionChunk(const AttentionParams& params,
-                              std::span<const AttentionSequence> sequences);
-
-  int32_t AttentionGrid(const AttentionLaunch& launch, bool select) const;
-  absl::Status EncodeMap(const TensorView& view, CUtensorMap* map) const;
+                              std::span<const AttentionSequence> sequences, Mass mass);
+  int32_t PlanScratch(AttentionLaunch& launch, Mass mass) const;
+  absl::Status EncodeMap(const TensorView& view, uint32_t box_rows, CUtensorMap* map) const;
 
   int ordinal_ = 0;
   bool hopper_ = false;         // compute capability 9.0: the wgmma kernel runs
