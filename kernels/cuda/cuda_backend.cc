@@ -8,28 +8,16 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/cuda/cuda_status.h"
 
 namespace sparsed::kernels::cuda {
 namespace {
 
-constexpr size_t kStagingBytes = 32u << 20;
 constexpr size_t kGemmWorkspaceBytes = 64u << 20;
 constexpr size_t kSelectionScratchBytes = 160u << 20;
 constexpr int32_t kRowAlignment = 128;
 constexpr int64_t kMaxSelectionValues = 8192;  // importances of 128 query rows in shared memory
 constexpr float kLog2E = 1.4426950408889634f;
-
-absl::Status Error(const std::string& what, cudaError_t error) {
-  const std::string message = absl::StrCat("at or before ", what, ": ", cudaGetErrorString(error));
-  return error == cudaErrorMemoryAllocation ? absl::ResourceExhaustedError(message)
-                                            : absl::InternalError(message);
-}
-
-#define SPARSED_CUDA_RETURN(what, expression)                            \
-  do {                                                                   \
-    const cudaError_t sparsed_error = (expression);                      \
-    if (sparsed_error != cudaSuccess) return Error(what, sparsed_error); \
-  } while (false)
 
 Bf16* AsBf16(const TensorView& view) { return static_cast<Bf16*>(view.data); }
 
@@ -51,42 +39,6 @@ absl::Status CheckBf16(const char* op, const char* name, const TensorView& view)
       return sparsed_status;                                                              \
     }                                                                                     \
   } while (false)
-
-float HalfToFloat(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
-  const int exponent = (bits >> 10) & 31;
-  const float fraction = static_cast<float>(bits & 1023u);
-  float magnitude;
-  if (exponent == 31) {
-    magnitude = fraction == 0 ? HUGE_VALF : NAN;
-  } else if (exponent == 0) {
-    magnitude = std::ldexp(fraction, -24);
-  } else {
-    magnitude = std::ldexp(1024.0f + fraction, exponent - 25);
-  }
-  return sign != 0 ? -magnitude : magnitude;
-}
-
-// count elements of `source` from `first` on, as bf16.
-void ToBf16(const HostMatrix& source, int64_t first, int64_t count, uint16_t* out) {
-  const auto* bytes = static_cast<const char*>(source.data);
-  if (source.dtype == DType::kBF16) {
-    std::memcpy(out, bytes + first * 2, static_cast<size_t>(count) * 2);
-    return;
-  }
-  for (int64_t i = 0; i < count; ++i) {
-    float value = 0;
-    if (source.dtype == DType::kF32) {
-      std::memcpy(&value, bytes + (first + i) * 4, 4);
-    } else {
-      uint16_t half = 0;
-      std::memcpy(&half, bytes + (first + i) * 2, 2);
-      value = HalfToFloat(half);
-    }
-    const Bf16 rounded = __float2bfloat16_rn(value);
-    std::memcpy(out + i, &rounded, 2);
-  }
-}
 
 int32_t CeilDiv(int64_t a, int64_t b) { return static_cast<int32_t>((a + b - 1) / b); }
 
@@ -163,7 +115,9 @@ absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal, bo
   }
   SPARSED_CUDA_RETURN("cudaStreamCreate",
                       cudaStreamCreateWithFlags(&backend->stream_, cudaStreamNonBlocking));
-  SPARSED_CUDA_RETURN("cudaMallocHost", cudaMallocHost(&backend->pinned_, kStagingBytes));
+  auto staging = Staging::Create(backend->stream_);
+  if (!staging.ok()) return staging.status();
+  backend->staging_ = std::move(*staging);
   auto workspace = backend->Alloc(kGemmWorkspaceBytes);
   if (!workspace.ok()) return workspace.status();
   backend->gemm_workspace_ = std::move(*workspace);
@@ -177,8 +131,9 @@ absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal, bo
 }
 
 CudaBackend::~CudaBackend() {
+  if (stream_ != nullptr) cudaStreamSynchronize(stream_);
   gemm_.reset();
-  if (pinned_ != nullptr) cudaFreeHost(pinned_);
+  staging_.reset();
   if (stream_ != nullptr) cudaStreamDestroy(stream_);
 }
 
@@ -190,75 +145,10 @@ BackendInfo CudaBackend::Info() const {
   info.row_alignment = kRowAlignment;
   info.memory_total_bytes = memory_total_bytes_;
   info.allocated_bytes = *allocated_bytes_;
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  if (cudaMemGetInfo(&free_bytes, &total_bytes) == cudaSuccess) info.memory_free_bytes = free_bytes;
   return info;
-}
-
-absl::StatusOr<Buffer> CudaBackend::Alloc(size_t bytes) {
-  void* data = nullptr;
-  SPARSED_CUDA_RETURN(absl::StrCat("allocation of ", bytes, " bytes"),
-                      cudaMalloc(&data, std::max<size_t>(bytes, 1)));
-  *allocated_bytes_ += bytes;
-  return Buffer(data, bytes, [allocated = allocated_bytes_](void* pointer, size_t size) {
-    cudaFree(pointer);
-    *allocated -= size;
-  });
-}
-
-absl::Status CudaBackend::CopyIn(void* device_dst, const void* host_src, size_t bytes) {
-  const auto* source = static_cast<const char*>(host_src);
-  auto* target = static_cast<char*>(device_dst);
-  for (size_t done = 0; done < bytes;) {
-    const size_t piece = std::min(bytes - done, kStagingBytes);
-    SPARSED_CUDA_RETURN("copy to the device", cudaStreamSynchronize(stream_));
-    std::memcpy(pinned_, source + done, piece);
-    SPARSED_CUDA_RETURN("copy to the device", cudaMemcpyAsync(target + done, pinned_, piece,
-                                                              cudaMemcpyHostToDevice, stream_));
-    done += piece;
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CudaBackend::CopyOut(void* host_dst, const void* device_src, size_t bytes) {
-  SPARSED_CUDA_RETURN("copy from the device", cudaMemcpyAsync(host_dst, device_src, bytes,
-                                                              cudaMemcpyDeviceToHost, stream_));
-  return Sync();
-}
-
-absl::Status CudaBackend::Sync() {
-  SPARSED_CUDA_RETURN("synchronisation", cudaStreamSynchronize(stream_));
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::unique_ptr<LinearWeight>> CudaBackend::PackLinear(
-    std::span<const HostMatrix> parts) {
-  auto weight = std::make_unique<GemmWeight>();
-  weight->in_features = parts[0].cols;
-  for (const HostMatrix& part : parts) {
-    if (part.cols != weight->in_features || part.cols % 8 != 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "PackLinear: ", part.cols, " columns; all parts need the same multiple of 8"));
-    }
-    weight->out_features += part.rows;
-  }
-  auto data = Alloc(static_cast<size_t>(weight->out_features * weight->in_features) * 2);
-  if (!data.ok()) return data.status();
-  weight->data = std::move(*data);
-  auto* target = weight->data.as<char>();
-  constexpr int64_t kPiece = kStagingBytes / 2;
-  for (const HostMatrix& part : parts) {
-    const int64_t elements = part.rows * part.cols;
-    for (int64_t first = 0; first < elements; first += kPiece) {
-      const int64_t count = std::min(kPiece, elements - first);
-      SPARSED_CUDA_RETURN("weight upload", cudaStreamSynchronize(stream_));
-      ToBf16(part, first, count, static_cast<uint16_t*>(pinned_));
-      SPARSED_CUDA_RETURN("weight upload",
-                          cudaMemcpyAsync(target, pinned_, static_cast<size_t>(count) * 2,
-                                          cudaMemcpyHostToDevice, stream_));
-      target += count * 2;
-    }
-  }
-  if (absl::Status status = gemm_->ChooseAlgorithms(*weight); !status.ok()) return status;
-  return weight;
 }
 
 absl::Status CudaBackend::Embed(TensorView out, TensorView table, const int32_t* ids) {
@@ -441,56 +331,16 @@ absl::Status CudaBackend::EncodeMap(const TensorView& view, uint32_t box_rows,
   return absl::OkStatus();
 }
 
+absl::Status CudaBackend::CountBits(const uint64_t* words, int64_t num_words, int64_t* count) {
+  SPARSED_CUDA_RETURN("CountBits", LaunchCountBits(words, num_words, count, stream_));
+  return absl::OkStatus();
+}
+
 absl::Status CudaBackend::GatherRows(TensorView out, TensorView x, const int32_t* rows) {
   SPARSED_CHECK_BF16("GatherRows", out);
   SPARSED_CHECK_BF16("GatherRows", x);
   SPARSED_CUDA_RETURN("GatherRows", LaunchGatherRows(AsBf16(out), out.stride, AsBf16(x), x.stride,
                                                      rows, out.rows, out.cols, stream_));
-  return absl::OkStatus();
-}
-
-absl::Status CudaBackend::SampleRows(TensorView logits, std::span<const SampleRow> rows,
-                                     int32_t* tokens, float* confidences) {
-  for (size_t first = 0; first < rows.size(); first += kMaxSampleRows) {
-    SampleLaunch launch;
-    launch.logits = static_cast<float*>(logits.data);
-    launch.stride = logits.stride;
-    launch.vocab = static_cast<int32_t>(logits.cols);
-    launch.tokens = tokens + first;
-    launch.confidences = confidences + first;
-    launch.num_rows = static_cast<int32_t>(std::min<size_t>(kMaxSampleRows, rows.size() - first));
-    for (int32_t i = 0; i < launch.num_rows; ++i) {
-      const SampleRow& row = rows[first + static_cast<size_t>(i)];
-      launch.rows[i] = {row.row,
-                        row.uncond_row,
-                        row.cfg_scale,
-                        row.temperature,
-                        row.rule == ConfidenceRule::kRandom ? 1 : 0,
-                        row.step,
-                        row.position,
-                        row.seed};
-    }
-    SPARSED_CUDA_RETURN("SampleRows", LaunchSample(launch, stream_));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CudaBackend::CommitRows(const float* confidences, std::span<const CommitGroup> groups,
-                                     int32_t* chosen) {
-  int32_t out = 0;
-  for (size_t first = 0; first < groups.size(); first += kMaxCommitGroups) {
-    CommitLaunch launch;
-    launch.confidences = confidences;
-    launch.chosen = chosen;
-    launch.num_groups =
-        static_cast<int32_t>(std::min<size_t>(kMaxCommitGroups, groups.size() - first));
-    for (int32_t i = 0; i < launch.num_groups; ++i) {
-      const CommitGroup& group = groups[first + static_cast<size_t>(i)];
-      launch.groups[i] = {group.first, group.count, group.keep, out};
-      out += group.keep;
-    }
-    SPARSED_CUDA_RETURN("CommitRows", LaunchCommit(launch, stream_));
-  }
   return absl::OkStatus();
 }
 

@@ -35,6 +35,17 @@ cudaError_t LaunchGatherRows(Bf16* out, int64_t out_stride, const Bf16* x, int64
                              const int32_t* rows_index, int64_t rows, int64_t cols,
                              cudaStream_t stream);
 
+// *count = the bits set in words[0, num_words).
+cudaError_t LaunchCountBits(const uint64_t* words, int64_t num_words, int64_t* count,
+                            cudaStream_t stream);
+
+// Random bf16 values in (-1, 1), for trying products.
+cudaError_t LaunchFillRandom(Bf16* out, int64_t count, uint64_t seed, cudaStream_t stream);
+
+// *different = how many of the 32-bit words of a and b differ.
+cudaError_t LaunchCountDifferences(const uint32_t* a, const uint32_t* b, int64_t num_words,
+                                   int64_t* different, cudaStream_t stream);
+
 // One sequence of a packed attention launch. Its items are the tiles of 128 query rows of each head.
 struct AttentionItemRange {
   int32_t first_row = 0;   // of k and v
