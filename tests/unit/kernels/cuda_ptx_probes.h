@@ -25,7 +25,7 @@ cudaError_t ProbeBulkStore(const uint16_t* tile, int rows, int cols, int column,
                            uint16_t* target);
 
 // Two warps hand a counter to and fro `rounds` times through barriers in shared memory (`named`:
-// through named ones) and note what they find: seen [2, rounds].
+// through named ones) and note what they find: seen [2, rounds], and one place of their own.
 cudaError_t ProbeBarriers(bool named, int rounds, int* seen);
 
 // Three warpgroups, of which one gives up registers and two take them: out [384], thread t's sum of

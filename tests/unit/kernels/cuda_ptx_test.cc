@@ -115,7 +115,7 @@ TEST_CASE("barriers hand over in turn, phase after phase") {
   if (!HaveHopper()) return;
   constexpr int kRounds = 501;
   for (const bool named : {false, true}) {
-    std::vector<int> seen(2 * kRounds, -1);
+    std::vector<int> seen(2 * kRounds + 1, -1);
     REQUIRE(ProbeBarriers(named, kRounds, seen.data()) == cudaSuccess);
     for (int round = 0; round < kRounds; ++round) {
       INFO((named ? "named, round " : "in memory, round ") << round);
