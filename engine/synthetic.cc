@@ -1,11 +1,13 @@
 // Models with random weights: the shapes of known checkpoints without their files.
+#include <algorithm>
+#include <array>
 #include <cmath>
-#include <cstring>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/model_folder.h"
 #include "engine/models/llada.h"
+#include "kernels/half.h"
 
 namespace sparsed::engine {
 namespace {
@@ -73,13 +75,6 @@ uint64_t HashName(const std::string& name) {
   return hash;
 }
 
-// Truncates to bf16, which is exact enough for a random number.
-uint16_t ToBf16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return static_cast<uint16_t>(bits >> 16);
-}
-
 // Standard deviations that keep the residual stream and the logits in a trained model's range.
 double Deviation(const std::string& name, int64_t cols, int32_t num_layers) {
   if (absl::StrContains(name, ".wte.")) return 1.0;
@@ -89,20 +84,33 @@ double Deviation(const std::string& name, int64_t cols, int32_t num_layers) {
   return adds_to_residual ? 1.0 / std::sqrt(2.0 * num_layers * cols) : 1.5 / std::sqrt(cols);
 }
 
+// Uniform with the given standard deviation, in kLevels steps: four elements of one random number,
+// by a table that stays in the processor's nearest memory, since these matrices have 10^10
+// elements.
+void FillUniform(uint64_t stream, double deviation, std::vector<uint16_t>& out) {
+  constexpr size_t kLevels = 4096;
+  constexpr int kShift = 16 - 12;
+  const double limit = std::sqrt(3.0) * deviation;
+  std::array<uint16_t, kLevels> table;
+  for (size_t i = 0; i < kLevels; ++i) {
+    const double unit = (static_cast<double>(i) + 0.5) / kLevels;
+    table[i] = kernels::RoundToBF16(static_cast<float>((2 * unit - 1) * limit));
+  }
+  for (size_t i = 0; i < out.size(); i += 4) {
+    const uint64_t bits = Mix(stream + i);
+    const size_t count = std::min<size_t>(4, out.size() - i);
+    for (size_t j = 0; j < count; ++j) out[i + j] = table[(bits >> (16 * j) & 0xffff) >> kShift];
+  }
+}
+
 SourceMatrix RandomMatrix(const std::string& name, int64_t rows, int64_t cols, uint64_t seed,
                           int32_t num_layers) {
   SourceMatrix result;
   result.storage.resize(rows * cols);
   if (rows == 1) {
-    for (uint16_t& element : result.storage) element = ToBf16(1.0f);  // a norm
+    for (uint16_t& element : result.storage) element = kernels::RoundToBF16(1.0f);  // a norm
   } else {
-    // Uniform in [-limit, limit) has the deviation limit / sqrt(3).
-    const float limit = static_cast<float>(std::sqrt(3.0) * Deviation(name, cols, num_layers));
-    const uint64_t stream = Mix(seed ^ HashName(name));
-    for (size_t i = 0; i < result.storage.size(); ++i) {
-      const float unit = static_cast<float>(Mix(stream + i) >> 40) * 0x1p-24f;
-      result.storage[i] = ToBf16((2.0f * unit - 1.0f) * limit);
-    }
+    FillUniform(Mix(seed ^ HashName(name)), Deviation(name, cols, num_layers), result.storage);
   }
   result.matrix = {result.storage.data(), kernels::DType::kBF16, rows, cols};
   return result;
