@@ -17,12 +17,13 @@ cudaError_t LaunchEmbed(Bf16* out, int64_t out_stride, const Bf16* table, const 
                         int64_t rows, int64_t cols, cudaStream_t stream);
 
 // Normalised in float32, rounded to bf16, then times the weight, rounded again (the reference's
-// rounding points). cols is a multiple of 8.
+// rounding points). cols is a multiple of 8, at most 32768; weight lies at a multiple of 16 bytes.
 cudaError_t LaunchRmsNorm(Bf16* out, int64_t out_stride, const Bf16* x, int64_t x_stride,
                           const float* weight, float eps, int64_t rows, int64_t cols,
                           cudaStream_t stream);
 
-// Half-split rotation in float32, one rounding. cos_sin row: D/2 cosines, D/2 sines.
+// Half-split rotation in float32, one rounding. cos_sin row: D/2 cosines, D/2 sines; it lies at a
+// multiple of 16 bytes, and head_dim is a multiple of 16.
 cudaError_t LaunchRope(Bf16* x, int64_t stride, const int32_t* positions, const float* cos_sin,
                        int64_t rows, int64_t heads, int32_t head_dim, cudaStream_t stream);
 
