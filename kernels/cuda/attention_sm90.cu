@@ -46,7 +46,7 @@ struct Layout {
   static constexpr int kBarriers = kSelection + (kSelect ? (kItemRows + kSelectFloats) * 4 : 0);
   static constexpr int kTileInfo = kBarriers + 8 * (2 * kGroups + 4 * kStages + 4);
   // 1024: the base is aligned by hand.
-  static constexpr int kBytes = kTileInfo + 8 * kStages + 1024;
+  static constexpr int kBytes = kTileInfo + 4 * kStages + 1024;
 };
 
 // Addresses of the barriers. Full: what is waited for is there; empty: all who read it are done.
@@ -94,7 +94,7 @@ __device__ void LoadBoxes(uint32_t shared, const CUtensorMap* map, int column, i
 template <int kHeadDim, bool kSelect>
 __device__ void Produce(const AttentionLaunch& launch, const CUtensorMap* q_map,
                         const CUtensorMap* k_map, const CUtensorMap* v_map, uint32_t shared,
-                        const Barriers& barriers, volatile TileInfo* tile_info) {
+                        const Barriers& barriers, volatile uint32_t* tile_info) {
   using L = Layout<kHeadDim, kSelect>;
   Ring key, value;
   uint32_t query_parity = 0;
@@ -106,8 +106,7 @@ __device__ void Produce(const AttentionLaunch& launch, const CUtensorMap* q_map,
 
     const auto load_key = [&](const TileInfo& info, bool last) {
       BarrierWait(barriers.KeyEmpty(key.stage), key.parity ^ 1);
-      tile_info[key.stage].tile = info.tile;
-      tile_info[key.stage].groups = info.groups | (last ? kLastTile : 0);
+      tile_info[key.stage] = PackTile({info.tile, info.groups | (last ? kLastTile : 0)});
       if (info.tile == kNoTile) {
         BarrierArrive(barriers.KeyFull(key.stage));
       } else {
@@ -178,23 +177,22 @@ __device__ void BuildPatterns(const AttentionLaunch& launch, uint8_t* shared_poi
 }
 
 template <int kHeadDim>
-__device__ void IssueScores(float (&s)[64], uint32_t query, uint32_t keys) {
+__device__ void IssueScores(float (&s)[64], uint64_t query, uint64_t keys) {
 #pragma unroll
   for (int step = 0; step < kHeadDim / 16; ++step) {
     const auto box = static_cast<uint32_t>(step / 4);
     const auto offset = static_cast<uint32_t>(step % 4 * 32);
-    Wgmma128(s, WgmmaDescriptor(query + box * kQueryBoxBytes + offset, 16, 1024),
-             WgmmaDescriptor(keys + box * kBoxBytes + offset, 16, 1024), step != 0);
+    Wgmma128(s, WgmmaAdvance(query, box * kQueryBoxBytes + offset),
+             WgmmaAdvance(keys, box * kBoxBytes + offset), step != 0);
   }
 }
 
 template <int kHeadDim>
 __device__ void IssueValues(float (&out)[kHeadDim / 2], const uint32_t (&p)[8][4],
-                            uint32_t values) {
+                            uint64_t values) {
 #pragma unroll
   for (int step = 0; step < kKeys / 16; ++step) {
-    const uint64_t b =
-        WgmmaDescriptor(values + static_cast<uint32_t>(step) * 2048, kBoxBytes, 1024);
+    const uint64_t b = WgmmaAdvance(values, static_cast<uint32_t>(step) * 2048);
     if constexpr (kHeadDim == 128) {
       Wgmma128(out, p[step], b);
     } else {
@@ -259,14 +257,16 @@ __device__ void StoreRows(const Rows<kHeadDim>& rows, const AttentionLaunch& lau
 
 template <int kHeadDim, Mass kMass>
 __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_map, uint32_t shared,
-                        const Barriers& barriers, const volatile TileInfo* tile_info) {
+                        const Barriers& barriers, const volatile uint32_t* tile_info) {
   constexpr bool kSelect = kMass != Mass::kNone;
   using L = Layout<kHeadDim, kSelect>;
-  const int group = static_cast<int>(threadIdx.x) / 128 - 1;
-  const int warp = static_cast<int>(threadIdx.x) / 32 - 4;
   const int lane = static_cast<int>(threadIdx.x) % 32;
+  // The shuffle tells the compiler that they are uniform.
+  const int warp = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 32 - 4, 0);
+  const int group = warp / 4;
   const int warp_row = warp * 16;
-  const uint32_t query = shared + L::kQuery + static_cast<uint32_t>(group) * L::kQueryBytes;
+  const uint64_t query =
+      WgmmaDescriptor(shared + L::kQuery + static_cast<uint32_t>(group) * L::kQueryBytes, 16, 1024);
   const uint32_t staging = shared + L::kOut + static_cast<uint32_t>(warp) * L::kOutBytes;
   const float scale = launch.scale_log2;
   Ring key, value, mass;
@@ -277,11 +277,13 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     __syncwarp();
     if (lane == 0) BarrierArrive(barrier);
   };
+  const uint64_t first_keys = WgmmaDescriptor(shared + L::kKey, 16, 1024);
+  const uint64_t first_values = WgmmaDescriptor(shared + L::kValue, kBoxBytes, 1024);
   const auto keys = [&] {
-    return shared + L::kKey + static_cast<uint32_t>(key.stage) * L::kTileBytes;
+    return WgmmaAdvance(first_keys, static_cast<uint32_t>(key.stage) * L::kTileBytes);
   };
   const auto values = [&] {
-    return shared + L::kValue + static_cast<uint32_t>(value.stage) * L::kTileBytes;
+    return WgmmaAdvance(first_values, static_cast<uint32_t>(value.stage) * L::kTileBytes);
   };
   for (int index = blockIdx.x; index < launch.num_items; index += gridDim.x) {
     const Item item = FindItem(launch, index);
@@ -308,8 +310,10 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
 
     const auto wait_key = [&] {
       BarrierWait(barriers.KeyFull(key.stage), key.parity);
-      info.tile = tile_info[key.stage].tile;
-      info.groups = tile_info[key.stage].groups;
+      // One lane reads: the same that tells the producer when the word may be overwritten.
+      uint32_t word = 0;
+      if (lane == 0) word = tile_info[key.stage];
+      info = UnpackTile(__shfl_sync(0xffffffffu, word, 0));
     };
     // The scores are there: their keys, and with the last ones the queries, are not needed again.
     const auto release_key = [&] {
@@ -407,7 +411,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   uint8_t* shared_pointer = raw + ((1024 - SharedAddress(raw) % 1024) % 1024);
   const uint32_t shared = SharedAddress(shared_pointer);
   const Barriers barriers{shared + L::kBarriers};
-  auto* tile_info = reinterpret_cast<volatile TileInfo*>(shared_pointer + L::kTileInfo);
+  auto* tile_info = reinterpret_cast<volatile uint32_t*>(shared_pointer + L::kTileInfo);
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < kStages; ++stage) {
       BarrierInit(barriers.KeyFull(stage), 1);

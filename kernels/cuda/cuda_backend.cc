@@ -60,10 +60,11 @@ absl::Status CheckQueries(const AttentionSequence& sequence) {
   if (!sequence.queries.has_value()) return absl::OkStatus();
   const QueryRange& queries = *sequence.queries;
   const int64_t end = queries.first_token + queries.num_tokens;
-  const bool ends_well = queries.num_tokens % 128 == 0 || end == sequence.num_tokens;
+  const bool ends_well = queries.num_tokens % kQueryTileTokens == 0 || end == sequence.num_tokens;
   if (sequence.mode == AttentionMode::kFullSelect || queries.first_token < 0 ||
-      queries.num_tokens <= 0 || end > sequence.num_tokens || queries.first_token % 128 != 0 ||
-      !ends_well || queries.first_row % kRowAlignment != 0) {
+      queries.num_tokens <= 0 || end > sequence.num_tokens ||
+      queries.first_token % kQueryTileTokens != 0 || !ends_well ||
+      queries.first_row % kRowAlignment != 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "Attention: queries [", queries.first_token, ", ", end, ") of ", sequence.num_tokens,
         " tokens, from row ", queries.first_row,

@@ -119,6 +119,7 @@ __device__ inline void Pack(uint32_t (&p)[8][4], const float (&s)[64]) {
   }
 }
 
+// The output follows the new maximum.
 template <int kHeadDim>
 __device__ void Rescale(Rows<kHeadDim>& rows, const float (&rescale)[2]) {
 #pragma unroll

@@ -9,7 +9,7 @@ constexpr int kKeys = 128;  // of a tile
 
 // What the producer tells of a tile: its number, and for each of the item's query blocks in turn
 // which of its four 32-key groups are kept; kLastTile with the item's last one. An item that keeps
-// nothing is one TileInfo without a tile.
+// nothing is one TileInfo without a tile. Tiles fit 14 bits: two million tokens.
 struct TileInfo {
   int tile;
   uint32_t groups;
@@ -17,6 +17,15 @@ struct TileInfo {
 constexpr int kNoTile = -1;
 constexpr uint32_t kAllGroups = 0xFFFFu;
 constexpr uint32_t kLastTile = 0x10000u;
+
+// As one word: bits 0 to 16 the groups and kLastTile, above them the tile.
+constexpr int kTileBits = 17;
+__device__ inline uint32_t PackTile(const TileInfo& info) {
+  return static_cast<uint32_t>(info.tile) << kTileBits | info.groups;
+}
+__device__ inline TileInfo UnpackTile(uint32_t word) {
+  return {static_cast<int>(word) >> kTileBits, word & (kAllGroups | kLastTile)};
+}
 
 // Walks the tiles that any of the item's query blocks keeps, in ascending order.
 class TileWalk {
