@@ -70,8 +70,8 @@ TEST_CASE("An 8B model with 128k tokens takes the memory that the backend says i
   REQUIRE(engine->Start(MakeLongRequest(kContext, engine->model_info())).ok());
   const kernels::BackendInfo after = engine->backend_info();
   const auto counted = static_cast<double>(after.allocated_bytes - before.allocated_bytes);
-  const auto taken = static_cast<double>(before.memory_free_bytes) -
-                     static_cast<double>(after.memory_free_bytes);
+  const auto taken =
+      static_cast<double>(before.memory_free_bytes) - static_cast<double>(after.memory_free_bytes);
   std::cout << "counted " << counted / kMiB << " MiB, taken " << taken / kMiB << " MiB\n";
   REQUIRE(std::abs(taken - counted) <= std::max(0.03 * counted, 64.0 * kMiB));
 }
