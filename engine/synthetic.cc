@@ -1,7 +1,10 @@
 // Models with random weights: the shapes of known checkpoints without their files.
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -84,37 +87,57 @@ double Deviation(const std::string& name, int64_t cols, int32_t num_layers) {
   return adds_to_residual ? 1.0 / std::sqrt(2.0 * num_layers * cols) : 1.5 / std::sqrt(cols);
 }
 
-// Uniform with the given standard deviation, in kLevels steps: four elements of one random number,
-// by a table that stays in the processor's nearest memory, since these matrices have 10^10
-// elements.
-void FillUniform(uint64_t stream, double deviation, std::vector<uint16_t>& out) {
-  constexpr size_t kLevels = 4096;
-  constexpr int kShift = 16 - 12;
+// Uniform with the given standard deviation. A large matrix repeats after a million elements or so,
+// a number that no row is a divisor of: models of 10^10 elements are made in seconds.
+void FillUniform(uint64_t stream, double deviation, std::span<uint16_t> out) {
+  constexpr size_t kDistinct = 1'000'003;
   const double limit = std::sqrt(3.0) * deviation;
-  std::array<uint16_t, kLevels> table;
-  for (size_t i = 0; i < kLevels; ++i) {
-    const double unit = (static_cast<double>(i) + 0.5) / kLevels;
-    table[i] = kernels::RoundToBF16(static_cast<float>((2 * unit - 1) * limit));
+  const size_t distinct = std::min(kDistinct, out.size());
+  for (size_t i = 0; i < distinct; ++i) {
+    const double unit = static_cast<double>(Mix(stream + i) >> 40) * 0x1p-24;
+    out[i] = kernels::RoundToBF16(static_cast<float>((2 * unit - 1) * limit));
   }
-  for (size_t i = 0; i < out.size(); i += 4) {
-    const uint64_t bits = Mix(stream + i);
-    const size_t count = std::min<size_t>(4, out.size() - i);
-    for (size_t j = 0; j < count; ++j) out[i + j] = table[(bits >> (16 * j) & 0xffff) >> kShift];
+  for (size_t done = distinct; done < out.size(); done += distinct) {
+    std::copy_n(out.begin(), std::min(distinct, out.size() - done), out.begin() + done);
   }
 }
 
-SourceMatrix RandomMatrix(const std::string& name, int64_t rows, int64_t cols, uint64_t seed,
-                          int32_t num_layers) {
-  SourceMatrix result;
-  result.storage.resize(rows * cols);
-  if (rows == 1) {
-    for (uint16_t& element : result.storage) element = kernels::RoundToBF16(1.0f);  // a norm
-  } else {
-    FillUniform(Mix(seed ^ HashName(name)), Deviation(name, cols, num_layers), result.storage);
+// Gives the matrices of a model, one after the other, from memory that it uses again.
+class RandomSource {
+ public:
+  RandomSource(uint64_t seed, int32_t num_layers) : seed_(seed), num_layers_(num_layers) {}
+
+  SourceMatrix Make(const std::string& name, int64_t rows, int64_t cols) {
+    Storage storage = Take(static_cast<size_t>(rows * cols));
+    const std::span<uint16_t> elements(storage->data(), static_cast<size_t>(rows * cols));
+    if (rows == 1) {
+      std::fill(elements.begin(), elements.end(), kernels::RoundToBF16(1.0f));  // a norm
+    } else {
+      FillUniform(Mix(seed_ ^ HashName(name)), Deviation(name, cols, num_layers_), elements);
+    }
+    SourceMatrix result;
+    result.matrix = {elements.data(), kernels::DType::kBF16, rows, cols};
+    result.release = [free = free_, storage] { free->push_back(storage); };
+    return result;
   }
-  result.matrix = {result.storage.data(), kernels::DType::kBF16, rows, cols};
-  return result;
-}
+
+ private:
+  using Storage = std::shared_ptr<std::vector<uint16_t>>;
+
+  Storage Take(size_t elements) {
+    Storage storage = std::make_shared<std::vector<uint16_t>>();
+    if (!free_->empty()) {
+      storage = free_->back();
+      free_->pop_back();
+    }
+    if (storage->size() < elements) storage->resize(elements);
+    return storage;
+  }
+
+  const uint64_t seed_;
+  const int32_t num_layers_;
+  std::shared_ptr<std::vector<Storage>> free_ = std::make_shared<std::vector<Storage>>();
+};
 
 uint64_t CountParameters(const ModelInfo& info) {
   const uint64_t hidden = info.hidden_size;
@@ -136,10 +159,10 @@ absl::StatusOr<std::unique_ptr<Model>> MakeSyntheticModel(const std::string& sha
                                                           kernels::Backend& backend) {
   const absl::StatusOr<ModelInfo> info = SyntheticModelInfo(shape);
   if (!info.ok()) return info.status();
-  const int32_t num_layers = info->num_layers;
-  const WeightSource source = [seed, num_layers](const std::string& name, int64_t rows,
-                                                 int64_t cols) -> absl::StatusOr<SourceMatrix> {
-    return RandomMatrix(name, rows, cols, seed, num_layers);
+  auto random = std::make_shared<RandomSource>(seed, info->num_layers);
+  const WeightSource source = [random](const std::string& name, int64_t rows,
+                                       int64_t cols) -> absl::StatusOr<SourceMatrix> {
+    return random->Make(name, rows, cols);
   };
   return LladaModel::Create(*info, source, backend, {});
 }

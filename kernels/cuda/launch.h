@@ -17,12 +17,13 @@ cudaError_t LaunchEmbed(Bf16* out, int64_t out_stride, const Bf16* table, const 
                         int64_t rows, int64_t cols, cudaStream_t stream);
 
 // Normalised in float32, rounded to bf16, then times the weight, rounded again (the reference's
-// rounding points). cols is a multiple of 8.
+// rounding points). cols is a multiple of 8, at most 32768; weight lies at a multiple of 16 bytes.
 cudaError_t LaunchRmsNorm(Bf16* out, int64_t out_stride, const Bf16* x, int64_t x_stride,
                           const float* weight, float eps, int64_t rows, int64_t cols,
                           cudaStream_t stream);
 
-// Half-split rotation in float32, one rounding. cos_sin row: D/2 cosines, D/2 sines.
+// Half-split rotation in float32, one rounding. cos_sin row: D/2 cosines, D/2 sines; it lies at a
+// multiple of 16 bytes, and head_dim is a multiple of 16.
 cudaError_t LaunchRope(Bf16* x, int64_t stride, const int32_t* positions, const float* cos_sin,
                        int64_t rows, int64_t heads, int32_t head_dim, cudaStream_t stream);
 
@@ -46,15 +47,16 @@ cudaError_t LaunchFillRandom(Bf16* out, int64_t count, uint64_t seed, cudaStream
 cudaError_t LaunchCountDifferences(const uint32_t* a, const uint32_t* b, int64_t num_words,
                                    int64_t* different, cudaStream_t stream);
 
-// One sequence of a packed attention launch. Its items are the tiles of 128 query rows of each head.
+// One sequence of a packed attention launch. Its items are the tiles of 128 query rows of each
+// head.
 struct AttentionItemRange {
-  int32_t first_row = 0;   // of k and v
+  int32_t first_row = 0;  // of k and v
   int32_t num_tokens = 0;
-  int32_t query_row = 0;   // the row of q and out that token 0 has or would have; may be negative
-  int32_t end_token = 0;   // of the queries
-  int32_t first_tile = 0;  // of the queries
-  int32_t num_tiles = 0;   // of the queries
-  int32_t first_item = 0;  // items of the sequences before it
+  int32_t query_row = 0;     // the row of q and out that token 0 has or would have; may be negative
+  int32_t end_token = 0;     // of the queries
+  int32_t first_tile = 0;    // of the queries
+  int32_t num_tiles = 0;     // of the queries
+  int32_t first_item = 0;    // items of the sequences before it
   int32_t mode = 0;          // kernels::AttentionMode
   int32_t block_size = 128;  // B
   int32_t num_blocks = 0;

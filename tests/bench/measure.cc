@@ -25,8 +25,8 @@ struct ProductShape {
 constexpr ProductShape kCpuShapes[] = {{1024, 1024, 1024}, {1024, 1024, 4096}, {2048, 512, 2048}};
 constexpr ProductShape kGpuShape = {8192, 8192, 8192};
 constexpr int kCpuRepeat = 5;
-constexpr double kGpuWarmUpSeconds = 0.5;
-constexpr double kGpuSeconds = 1.2;
+constexpr double kGpuWarmUpSeconds = 0.4;
+constexpr double kGpuSeconds = 1.0;
 constexpr int kIssuedAtOnce = 16;
 
 // Elements in (-1, 1), as the backend computes with them; they repeat after a million or so.
@@ -91,7 +91,7 @@ absl::StatusOr<double> TimeSustained(kernels::Backend& backend,
                                      const std::function<absl::Status()>& issue) {
   std::vector<double> samples;
   double elapsed = 0;
-  while (elapsed < kGpuWarmUpSeconds + kGpuSeconds) {
+  while (elapsed <= kGpuWarmUpSeconds + kGpuSeconds) {
     SPARSED_ASSIGN_OR_RETURN(const double seconds, TimeOnce(backend, kIssuedAtOnce, issue));
     elapsed += seconds * kIssuedAtOnce;
     if (elapsed > kGpuWarmUpSeconds) samples.push_back(seconds);

@@ -5,6 +5,7 @@
 // float32 operations make when each result is rounded to bf16. Where the reference's choice and the
 // device's lie closer than it allows, either is right: such places are counted and printed.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <iostream>
 #include <memory>
@@ -78,34 +79,49 @@ void CompareCommits(const Recording& recording, const GoldenCase& golden,
   }
 }
 
+// What `theirs` misses of the importance that `ours` keeps, as a share of it, over `count` columns.
+double MissedMass(uint64_t ours, uint64_t theirs, const float* importances, int32_t count) {
+  double kept = 0;
+  double missed = 0;
+  for (int32_t i = 0; i < count; ++i) {
+    const double mass = static_cast<double>(importances[i]);
+    if ((ours >> i & 1) != 0) kept += mass;
+    missed += mass * (static_cast<int>(ours >> i & 1) - static_cast<int>(theirs >> i & 1));
+  }
+  return kept > 0 ? missed / kept : 0;
+}
+
 // Puts the golden's pattern in the place of the one just built, so that later steps compare like
-// with like, and compares the two by the device's own importances.
+// with like, and compares the two, the prompt's columns and the canvas's by the importances that
+// either was chosen by.
 void TakeMasks(const engine::Sequence& sequence, const Recording& recording, const GoldenRun& run,
                Comparison& comparison) {
   REQUIRE(recording.importances.size() == run.block_mask.size());
   const int32_t num_blocks = sequence.plan.num_blocks;
+  const int32_t first_canvas = sequence.plan.first_canvas_block;
+  const int32_t canvas_blocks = num_blocks - first_canvas;
+  const uint64_t prompt_columns = (uint64_t{1} << first_canvas) - 1;
   for (size_t layer = 0; layer < run.block_mask.size(); ++layer) {
     const kernels::BlockMaskView view = sequence.masks->Layer(0, static_cast<int32_t>(layer));
+    const LayerImportance& importance = recording.importances[layer];
     REQUIRE(view.WordsPerRow() == 1);
     std::vector<uint64_t> ours(view.Bytes() / 8);
     std::vector<uint64_t> theirs;
     REQUIRE(recording.backend->CopyOut(ours.data(), view.bits, view.Bytes()).ok());
     for (int32_t row = 0; row < view.num_heads * num_blocks; ++row) {
       const std::string& bits = run.block_mask[layer][row / num_blocks][row % num_blocks];
-      const float* importances = recording.importances[layer].all.data() + row * num_blocks;
-      uint64_t word = 0;
-      double missed = 0;
-      double kept = 0;
+      theirs.push_back(0);
       for (int32_t key = 0; key < num_blocks; ++key) {
-        const bool in_theirs = bits[key] == '1';
-        const bool in_ours = (ours[row] >> key & 1) != 0;
-        if (in_theirs) word |= uint64_t{1} << key;
-        if (in_ours) kept += static_cast<double>(importances[key]);
-        missed += static_cast<double>(importances[key]) * (int{in_ours} - int{in_theirs});
-        comparison.other_tiles += in_theirs != in_ours ? 1 : 0;
+        theirs[row] |= uint64_t{bits[key] == '1'} << key;
       }
-      comparison.most_missed_mass = std::max(comparison.most_missed_mass, missed / kept);
-      theirs.push_back(word);
+      comparison.other_tiles += std::popcount(ours[row] ^ theirs[row]);
+      const double prompt =
+          MissedMass(ours[row] & prompt_columns, theirs[row] & prompt_columns,
+                     importance.all.data() + int64_t{row} * num_blocks, num_blocks);
+      const double canvas =
+          MissedMass(ours[row] >> first_canvas, theirs[row] >> first_canvas,
+                     importance.canvas.data() + int64_t{row} * canvas_blocks, canvas_blocks);
+      comparison.most_missed_mass = std::max({comparison.most_missed_mass, prompt, canvas});
     }
     comparison.tiles += int64_t{view.num_heads} * num_blocks * num_blocks;
     REQUIRE(recording.backend->CopyIn(view.bits, theirs.data(), view.Bytes()).ok());
