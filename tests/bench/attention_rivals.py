@@ -7,10 +7,11 @@
 Rivals: SDPA with cuDNN and with FlashAttention-2, FlexAttention (compiled; what SparseD's published
 code runs) dense and with the same blocks, and the published way to build a pattern, a loop over the
 query blocks with whole softmax rows. Inputs are normal random bf16. Every case is a list of
-contestants which take turns, round after round, until there are --rounds of them; a turn is as many
-calls as fill --turn seconds, timed by the wall clock from the first call to the end of the last on
-the device. What is compared was measured within the same rounds. Before, every contestant that
-gives an output is checked against cuDNN's or FlexAttention's.
+contestants which take turns, --rounds times; a turn is as many calls as fill --turn seconds, timed
+by the wall clock from the first call to the end of the last on the device. The card runs at its
+power limit, so what ran just before changes a turn's clock: each round has another random order.
+What is compared was measured within the same rounds. Before, our outputs are checked against
+cuDNN's and FlexAttention's.
 
 TFLOP/s count a multiply-add as two, and of sparse attention the kept blocks alone. nvidia-smi logs
 the clock, power and temperature; each number has the medians over its own turns.
@@ -21,6 +22,7 @@ import ctypes
 import datetime
 import json
 import math
+import random
 import statistics
 import subprocess
 import threading
@@ -187,6 +189,7 @@ class Bench:
         torch._dynamo.config.recompile_limit = 64  # else FlexAttention leaves its fused path
         self.flex = torch.compile(flex_attention, dynamic=False)
         self.cases = []
+        self.random = random.Random(1)
         self.began = time.monotonic()
 
     def case(self, title, contestants, rounds):
@@ -198,8 +201,10 @@ class Bench:
                 one.error = (want.float() - got.float()).abs().max().item()
                 if not one.error < 0.02:
                     raise RuntimeError(f"{title}: {one.name} differs by {one.error}")
+        order = list(contestants)
         for turn in range(rounds):
-            for one in contestants:
+            self.random.shuffle(order)
+            for one in order:
                 if one.turns is None or turn < one.turns:
                     one.take_turn(self.ours.sync)
         rows = [one.report(self.sensors) for one in contestants]
@@ -210,6 +215,21 @@ class Bench:
             print(f"  {row['name']:28s} {row['ms']:10.3f} ms  p10 {row['p10']:.3f} p90 {row['p90']:.3f}"
                   f" {speed}  {row.get('sm_mhz', 0):.0f} MHz {row.get('watts', 0):.0f} W"
                   f" {row.get('celsius', 0):.0f} C  n={row['turns']}", flush=True)
+
+    def selection(self, label, call, flops, tokens, heads, dim, rounds):
+        """What a select step costs beside a full one, and the last layer's few queries alone."""
+        blocks = tokens // BLOCK
+        mask = torch.zeros(heads, blocks, (blocks + 63) // 64, dtype=torch.int64, device="cuda")
+        bits = mask.data_ptr()
+        self.case(f"{label}, selection", [
+            Contestant("sparsed full", call(), flops),
+            Contestant("sparsed select", call(mask=bits, select=1), flops),
+            Contestant("sparsed select, scale x2",
+                       call(mask=bits, select=1, selection_scale=2 / math.sqrt(dim)), flops)],
+                  rounds)
+        self.case(f"{label}, last 128 queries", [
+            Contestant("sparsed last 128 queries", call(first_query=tokens - BLOCK),
+                       flops * BLOCK / tokens)], rounds)
 
     def shape(self, tokens, heads, kv_heads, dim, rivals, densities, select):
         torch.manual_seed(tokens + heads + dim)
@@ -254,21 +274,13 @@ class Bench:
             full.append(Contestant("FlexAttention dense",
                                    lambda: self.flex(q, k, v, enable_gqa=grouped), flops))
         rounds = self.options.rounds if tokens < 100000 else (self.options.rounds + 1) // 2
-        last = tokens - BLOCK
-        mask = torch.zeros(heads, blocks, (blocks + 63) // 64, dtype=torch.int64, device="cuda")
-        if select:
-            full += [
-                Contestant("sparsed select", call(mask=mask.data_ptr(), select=1), flops),
-                Contestant("sparsed select, scale x2",
-                           call(mask=mask.data_ptr(), select=1, selection_scale=2 * scale), flops),
-                Contestant("sparsed last 128 queries",
-                           call(q=own[0].data_ptr() + last * heads * dim * 2, first_query=last),
-                           flops * BLOCK / tokens)]
-            if "loop" in rivals:
-                full.append(Contestant(
-                    "published selection",
-                    lambda: published_selection(q, k, scale, 0.3, blocks - 1), turns=1))
         self.case(label, full, rounds)
+        if select:
+            self.selection(label, call, flops, tokens, heads, dim, rounds)
+        if "loop" in rivals:
+            self.case(f"{label}, published selection", [Contestant(
+                "published selection", lambda: published_selection(q, k, scale, 0.3, blocks - 1),
+                turns=None if tokens < 50000 else 1)], 3)
         for density in densities:
             columns = pattern(heads, blocks, density)
             bits = to_bits(columns, blocks)
