@@ -46,15 +46,16 @@ cudaError_t LaunchFillRandom(Bf16* out, int64_t count, uint64_t seed, cudaStream
 cudaError_t LaunchCountDifferences(const uint32_t* a, const uint32_t* b, int64_t num_words,
                                    int64_t* different, cudaStream_t stream);
 
-// One sequence of a packed attention launch. Its items are the tiles of 128 query rows of each head.
+// One sequence of a packed attention launch. Its items are the tiles of 128 query rows of each
+// head.
 struct AttentionItemRange {
-  int32_t first_row = 0;   // of k and v
+  int32_t first_row = 0;  // of k and v
   int32_t num_tokens = 0;
-  int32_t query_row = 0;   // the row of q and out that token 0 has or would have; may be negative
-  int32_t end_token = 0;   // of the queries
-  int32_t first_tile = 0;  // of the queries
-  int32_t num_tiles = 0;   // of the queries
-  int32_t first_item = 0;  // items of the sequences before it
+  int32_t query_row = 0;     // the row of q and out that token 0 has or would have; may be negative
+  int32_t end_token = 0;     // of the queries
+  int32_t first_tile = 0;    // of the queries
+  int32_t num_tiles = 0;     // of the queries
+  int32_t first_item = 0;    // items of the sequences before it
   int32_t mode = 0;          // kernels::AttentionMode
   int32_t block_size = 128;  // B
   int32_t num_blocks = 0;
