@@ -201,21 +201,17 @@ __device__ void IssueValues(float (&out)[kHeadDim / 2], const uint32_t (&p)[8][4
   }
 }
 
-// What the sums of the thread's two rows make of the output.
+// The output of the thread's two rows: through shared memory where all of the warp's 16 rows exist.
 template <int kHeadDim>
-__device__ void Inverses(const Rows<kHeadDim>& rows, float (&inverse)[2]) {
+__device__ void StoreRows(const Rows<kHeadDim>& rows, const AttentionLaunch& launch,
+                          const CUtensorMap* out_map, const Item& item, uint32_t staging,
+                          int warp_row, int lane) {
+  float inverse[2];
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const float total = QuadSum(rows.sum[r]);
     inverse[r] = total > 0 ? 1.0f / total : 0.0f;
   }
-}
-
-// The output of the thread's two rows: through shared memory where all of the warp's 16 rows exist.
-template <int kHeadDim>
-__device__ void StoreRows(const Rows<kHeadDim>& rows, const float (&inverse)[2],
-                          const AttentionLaunch& launch, const CUtensorMap* out_map,
-                          const Item& item, uint32_t staging, int warp_row, int lane) {
   const int token = item.tile * kItemRows + warp_row;
   const AttentionItemRange& s = *item.sequence;
   if (token + static_cast<int>(AttentionMaps::kOutRows) <= s.end_token) {
@@ -289,161 +285,88 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
   const auto values = [&] {
     return WgmmaAdvance(first_values, static_cast<uint32_t>(value.stage) * L::kTileBytes);
   };
-  Rows<kHeadDim> rows = {};
-  float scores[64];
-  float rescale[2];
-  float inverse[2];
-  uint32_t p[8][4];
-  TileMass tile_mass;
-  TileInfo info = {};
-
-  // The item at hand. It is open as long as its last value products and its output are due.
-  bool open = false;
-  Item item = {};
-  bool selecting = false;
-  MassStore store = {};
-
-  const auto wait_key = [&] {
-    BarrierWait(barriers.KeyFull(key.stage), key.parity);
-    // One lane reads: the same that tells the producer when the word may be overwritten.
-    uint32_t word = 0;
-    if (lane == 0) word = tile_info[key.stage];
-    info = UnpackTile(__shfl_sync(0xffffffffu, word, 0));
-  };
-  // The scores are there: their keys, and with the last ones the queries, are not needed again.
-  const auto release_key = [&] {
-    release(barriers.KeyEmpty(key.stage));
-    key.Advance();
-    if ((info.groups & kLastTile) && lane == 0) BarrierArrive(barriers.QueryEmpty(group));
-  };
-  const auto issue_scores = [&] {
-    WgmmaFence();
-    IssueScores<kHeadDim>(scores, query, keys());
-    WgmmaCommit();
-  };
-  const auto issue_values = [&] {
-    BarrierWait(barriers.ValueFull(value.stage), value.parity);
-    WgmmaFence();
-    IssueValues<kHeadDim>(rows.out, p, values());
-    WgmmaCommit();
-  };
-  const auto release_value = [&] {
-    release(barriers.ValueEmpty(value.stage));
-    value.Advance();
-  };
-  // From scores to probabilities of the tile at hand.
-  const auto soften = [&] {
+  for (int index = blockIdx.x; index < launch.num_items; index += gridDim.x) {
+    const Item item = FindItem(launch, index);
     const AttentionItemRange& s = *item.sequence;
-    const uint32_t kept = info.groups >> (warp_row / s.block_size * 4) & 15u;
-    const int existing = s.num_tokens - info.tile * kKeys;
-    if (kept != 15u || existing < kKeys) Blank(scores, existing, kept, lane);
-    Softmax<kHeadDim, kMass>(rows, scores, scale, rescale, tile_mass);
-    if constexpr (kMass == Mass::kPower) {
-      if (selecting) PowerMass(rows, scores, store.ratio, rescale, tile_mass);
-    }
-  };
-  // Of the tile before the products under way: it costs nothing while they are waited for.
-  const auto store_mass = [&](int tile) {
+    const bool selecting = kSelect && s.mode == 1;
+    const int num_tokens = s.num_tokens;
+    const int group_shift = warp_row / s.block_size * 4;  // of the warp's query block
+    MassStore store = {};
     if constexpr (kSelect) {
-      if (selecting) StoreMass(tile_mass, rows.max, scale, store, tile, lane);
-    }
-  };
-  // While the open item's last products are under way: all else that it leaves, and the next one.
-  const auto close = [&](int tile) {
-    store_mass(tile);
-    if constexpr (kSelect) {
-      if (selecting) {
-        StoreRowMass<kHeadDim, kMass>(rows, scale, store, lane);
-        release(barriers.MassFull(mass.stage));
-        mass.Advance(launch.scratch_buffers);
-      }
-    }
-    Inverses(rows, inverse);
-  };
-  const auto store_rows = [&] {
-    StoreRows(rows, inverse, launch, out_map, item, staging, warp_row, lane);
-  };
-  const auto begin = [&](const Item& next) {
-    item = next;
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      rows.max[r] = kNegativeInfinity;
-      rows.sum[r] = rows.mass_sum[r] = 0;
-    }
-    if constexpr (kSelect) {
-      const AttentionItemRange& s = *item.sequence;
-      selecting = s.mode == 1;
       if (selecting) {
         store = {MassBuffer(launch, mass.stage) + warp_row + lane / 4, kKeys / s.block_size,
                  s.num_blocks, s.selection_ratio};
         BarrierWait(barriers.MassEmpty(mass.stage), mass.parity ^ 1);
       }
     }
-  };
-  const auto finish = [&] {
-    issue_values();
-    close(info.tile);
-    WgmmaWait<0>();
-    PinRegisters(rows.out);
-    release_value();
-    store_rows();
-    open = false;
-  };
 
-  for (int index = blockIdx.x; index < launch.num_items; index += gridDim.x) {
-    const Item next = FindItem(launch, index);
-    const int last_tile = info.tile;
+    Rows<kHeadDim> rows = {};
+    rows.max[0] = rows.max[1] = kNegativeInfinity;
+    float scores[64];
+    float rescale[2];
+    uint32_t p[8][4];
+    TileMass tile_mass;
+    TileInfo info;
+
+    const auto wait_key = [&] {
+      BarrierWait(barriers.KeyFull(key.stage), key.parity);
+      // One lane reads: the same that tells the producer when the word may be overwritten.
+      uint32_t word = 0;
+      if (lane == 0) word = tile_info[key.stage];
+      info = UnpackTile(__shfl_sync(0xffffffffu, word, 0));
+    };
+    // The scores are there: their keys, and with the last ones the queries, are not needed again.
+    const auto release_key = [&] {
+      release(barriers.KeyEmpty(key.stage));
+      key.Advance();
+      if ((info.groups & kLastTile) && lane == 0) BarrierArrive(barriers.QueryEmpty(group));
+    };
+    // Of the tile before the products under way: it costs nothing while they are waited for.
+    const auto store_mass = [&](int tile) {
+      if constexpr (kSelect) {
+        if (selecting) StoreMass(tile_mass, rows.max, scale, store, tile, lane);
+      }
+    };
+    // From scores to probabilities of the tile at hand.
+    const auto soften = [&] {
+      const uint32_t kept = info.groups >> group_shift & 15u;
+      const int existing = num_tokens - info.tile * kKeys;
+      if (kept != 15u || existing < kKeys) Blank(scores, existing, kept, lane);
+      Softmax<kHeadDim, kMass>(rows, scores, scale, rescale, tile_mass);
+      if constexpr (kMass == Mass::kPower) {
+        if (selecting) PowerMass(rows, scores, store.ratio, rescale, tile_mass);
+      }
+    };
+
     wait_key();
     BarrierWait(barriers.QueryFull(group), query_parity);
     query_parity ^= 1;
     if (info.tile == kNoTile) {
-      info.tile = last_tile;
-      if (open) finish();
-      info = {kNoTile, kLastTile};
       release_key();
-      begin(next);
-      inverse[0] = inverse[1] = 0;
-#pragma unroll
-      for (int i = 0; i < kHeadDim / 2; ++i) rows.out[i] = 0;
-      store_rows();
+      StoreRows(rows, launch, out_map, item, staging, warp_row, lane);
       continue;
     }
-    // The two ways share no code: the compiler has to see which products are under way.
     NamedSync<256>(kTurnBarrier + group);
-    if (open) {
-      issue_scores();
-      issue_values();
-      NamedArrive<256>(kTurnBarrier + (group ^ 1));
-      close(last_tile);
-      WgmmaWait<1>();
-      PinRegisters(scores);
-      release_key();
-      const Item previous = item;
-      begin(next);
-      soften();
-      WgmmaWait<0>();
-      PinRegisters(rows.out);
-      release_value();
-      StoreRows(rows, inverse, launch, out_map, previous, staging, warp_row, lane);
-    } else {
-      issue_scores();
-      NamedArrive<256>(kTurnBarrier + (group ^ 1));
-      WgmmaWait<0>();
-      PinRegisters(scores);
-      release_key();
-      begin(next);
-      soften();
-    }
-    open = true;
-#pragma unroll
-    for (int i = 0; i < kHeadDim / 2; ++i) rows.out[i] = 0;
+    WgmmaFence();
+    IssueScores<kHeadDim>(scores, query, keys());
+    WgmmaCommit();
+    NamedArrive<256>(kTurnBarrier + (group ^ 1));
+    WgmmaWait<0>();
+    PinRegisters(scores);
+    release_key();
+    soften();
     Pack(p, scores);
     while (!(info.groups & kLastTile)) {
       const int tile = info.tile;
       wait_key();
       NamedSync<256>(kTurnBarrier + group);
-      issue_scores();
-      issue_values();
+      WgmmaFence();
+      IssueScores<kHeadDim>(scores, query, keys());
+      WgmmaCommit();
+      BarrierWait(barriers.ValueFull(value.stage), value.parity);
+      WgmmaFence();
+      IssueValues<kHeadDim>(rows.out, p, values());
+      WgmmaCommit();
       NamedArrive<256>(kTurnBarrier + (group ^ 1));
       store_mass(tile);
       WgmmaWait<1>();
@@ -452,12 +375,29 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
       soften();
       WgmmaWait<0>();
       PinRegisters(rows.out);
-      release_value();
+      release(barriers.ValueEmpty(value.stage));
+      value.Advance();
       Pack(p, scores);
       Rescale(rows, rescale);
     }
+    BarrierWait(barriers.ValueFull(value.stage), value.parity);
+    WgmmaFence();
+    IssueValues<kHeadDim>(rows.out, p, values());
+    WgmmaCommit();
+    store_mass(info.tile);
+    if constexpr (kSelect) {
+      if (selecting) {
+        StoreRowMass<kHeadDim, kMass>(rows, scale, store, lane);
+        release(barriers.MassFull(mass.stage));
+        mass.Advance(launch.scratch_buffers);
+      }
+    }
+    WgmmaWait<0>();
+    PinRegisters(rows.out);
+    release(barriers.ValueEmpty(value.stage));
+    value.Advance();
+    StoreRows(rows, launch, out_map, item, staging, warp_row, lane);
   }
-  if (open) finish();
   if (lane == 0) BulkWaitRead();
 }
 

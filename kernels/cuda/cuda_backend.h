@@ -18,6 +18,8 @@
 
 namespace sparsed::kernels::cuda {
 
+inline constexpr int32_t kRowAlignment = 128;
+
 class CudaBackend : public Backend {
  public:
   // Errors: FAILED_PRECONDITION naming what is missing (driver, device, compute capability 8.0,

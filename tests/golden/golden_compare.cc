@@ -46,9 +46,9 @@ size_t SampleOf(const Recording& recording, const GoldenCase& golden, int32_t ca
   return found - recording.samples.begin();
 }
 
-double FirstStepLogitError(engine::Engine& engine, Recording& recording) {
+FirstSteps RunFirstSteps(engine::Engine& engine, Recording& recording) {
   recording.keep_logits = true;
-  double worst = 0;
+  FirstSteps steps;
   for (const GoldenCase& golden : ReadGoldenCases()) {
     engine::Request request =
         RequestFor(golden.prompt_ids, golden.gen_length, golden.gen_length, false);
@@ -59,11 +59,14 @@ double FirstStepLogitError(engine::Engine& engine, Recording& recording) {
     engine.Remove(id);
     REQUIRE(recording.logits.size() == static_cast<size_t>(golden.gen_length));
     for (size_t position = 0; position < recording.logits.size(); ++position) {
-      worst = std::max(worst, LogitError(golden, position, recording.logits[position]));
+      steps.logit_error =
+          std::max(steps.logit_error, LogitError(golden, position, recording.logits[position]));
     }
+    steps.confidences.insert(steps.confidences.end(), recording.confidences.begin(),
+                             recording.confidences.end());
   }
   recording.keep_logits = false;
-  return worst;
+  return steps;
 }
 
 std::vector<int32_t> RunFreely(engine::Engine& engine, const GoldenCase& golden,

@@ -17,8 +17,13 @@ std::string NameOf(const GoldenCase& golden, const GoldenRun& run);
 // largest, of the log-sum-exp, and of the least of the largest.
 double LogitError(const GoldenCase& golden, size_t position, const std::vector<float>& logits);
 
-// The largest of them over the first step of every case. `recording` is the engine's.
-double FirstStepLogitError(engine::Engine& engine, Recording& recording);
+// The first step of every case, all of the canvas competing.
+struct FirstSteps {
+  double logit_error = 0;          // the largest
+  std::vector<float> confidences;  // of every canvas position, case after case
+};
+// `recording` is the engine's.
+FirstSteps RunFirstSteps(engine::Engine& engine, Recording& recording);
 
 // The recorded sample of a canvas index; its position counts from the sequence's start.
 size_t SampleOf(const Recording& recording, const GoldenCase& golden, int32_t canvas_index);

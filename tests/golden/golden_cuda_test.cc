@@ -23,8 +23,8 @@ namespace {
 constexpr int64_t kMaxBatchTokens = 16384;
 constexpr int kRepeats = 50;
 // Of a query block's importance, as the device computed it, what the reference's pattern may miss
-// of the device's own.
-constexpr double kMissedMass = 0.02;
+// of the device's own: importances differ by some hundredths in bf16.
+constexpr double kMissedMass = 0.1;
 
 // Null where there is no device.
 std::unique_ptr<engine::Engine> DeviceEngine(Recording* recording) {
@@ -34,17 +34,35 @@ std::unique_ptr<engine::Engine> DeviceEngine(Recording* recording) {
   return nullptr;
 }
 
-double PlainBf16Error() {
+FirstSteps OnProcessor(bool rounded) {
   Recording recording;
   auto engine = MakeNanoEngine(2048, &recording);
-  recording.round_all_but_cols = engine->model_info().vocab_size;
-  return FirstStepLogitError(*engine, recording);
+  if (rounded) recording.round_all_but_cols = engine->model_info().vocab_size;
+  return RunFirstSteps(*engine, recording);
 }
 
-double LogitTolerance() { return 2 * PlainBf16Error() + 1e-5; }
+double LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  REQUIRE(a.size() == b.size());
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) largest = std::max(largest, double{std::abs(a[i] - b[i])});
+  return largest;
+}
+
+struct Tolerance {
+  double logits = 0;
+  double confidences = 0;
+};
+
+Tolerance PlainBf16Tolerance() {
+  constexpr double kLeast = 1e-5;
+  const FirstSteps plain = OnProcessor(/*rounded=*/true);
+  const FirstSteps exact = OnProcessor(/*rounded=*/false);
+  return {2 * plain.logit_error + kLeast,
+          2 * LargestDifference(plain.confidences, exact.confidences) + kLeast};
+}
 
 struct Comparison {
-  double tolerance = 0;  // of logits
+  Tolerance tolerance;
   int64_t steps = 0;
   int64_t commits = 0;
   int64_t tied_commits = 0;
@@ -67,14 +85,12 @@ void CompareCommits(const Recording& recording, const GoldenCase& golden,
       // Both logits may be off by the tolerance.
       const std::vector<float>& logits = recording.logits[theirs];
       REQUIRE(logits[recording.tokens[theirs]] - logits[expected[rank].second] <=
-              2 * comparison.tolerance);
+              2 * comparison.tolerance.logits);
       ++comparison.tied_tokens;
     }
     if (ours == theirs) continue;
-    // A logit and the log-sum-exp may be off by the tolerance, on either side.
-    const double most = std::max(recording.confidences[ours], recording.confidences[theirs]);
     REQUIRE(std::abs(recording.confidences[ours] - recording.confidences[theirs]) <=
-            2 * most * std::expm1(2 * comparison.tolerance));
+            2 * comparison.tolerance.confidences);
     ++comparison.tied_commits;
   }
 }
@@ -202,11 +218,15 @@ TEST_CASE("On the device first-step logits are as near the reference as bf16 all
   Recording recording;
   auto engine = DeviceEngine(&recording);
   if (engine == nullptr) return;
-  const double plain = PlainBf16Error();
-  const double error = FirstStepLogitError(*engine, recording);
-  std::cout << "first-step logits: largest difference " << error << ", of a plain bf16 "
-            << "implementation " << plain << "\n";
-  REQUIRE(error <= 2 * plain + 1e-5);
+  const Tolerance tolerance = PlainBf16Tolerance();
+  const FirstSteps steps = RunFirstSteps(*engine, recording);
+  const double confidence_error =
+      LargestDifference(steps.confidences, OnProcessor(/*rounded=*/false).confidences);
+  std::cout << "first step: largest difference of a logit " << steps.logit_error << ", tolerance "
+            << tolerance.logits << "; of a confidence " << confidence_error << ", tolerance "
+            << tolerance.confidences << "\n";
+  REQUIRE(steps.logit_error <= tolerance.logits);
+  REQUIRE(confidence_error <= tolerance.confidences);
 }
 
 TEST_CASE("On the device every step of the goldens commits what the reference commits") {
@@ -214,7 +234,7 @@ TEST_CASE("On the device every step of the goldens commits what the reference co
   auto engine = DeviceEngine(&recording);
   if (engine == nullptr) return;
   Comparison comparison;
-  comparison.tolerance = LogitTolerance();
+  comparison.tolerance = PlainBf16Tolerance();
   recording.keep_logits = true;
   for (const GoldenCase& golden : ReadGoldenCases()) {
     for (const GoldenRun& run : golden.runs) {
@@ -222,12 +242,13 @@ TEST_CASE("On the device every step of the goldens commits what the reference co
       CompareTrajectory(*engine, recording, golden, run, comparison);
     }
   }
+  const Tolerance& tolerance = comparison.tolerance;
   std::cout << comparison.steps << " steps, " << comparison.commits
-            << " commits: " << comparison.tied_commits << " of another position and "
-            << comparison.tied_tokens << " of another token within the tolerance of "
-            << comparison.tolerance << "; of " << comparison.tiles << " tiles "
-            << comparison.other_tiles << " chosen otherwise, most mass missed "
-            << comparison.most_missed_mass << "\n";
+            << " commits: " << comparison.tied_commits << " of another position, "
+            << comparison.tied_tokens << " of another token, within the tolerances of "
+            << tolerance.logits << " (logits), " << tolerance.confidences << " (confidences); of "
+            << comparison.tiles << " tiles " << comparison.other_tiles
+            << " chosen otherwise, most mass missed " << comparison.most_missed_mass << "\n";
   REQUIRE(comparison.tiles > 0);
   REQUIRE(comparison.most_missed_mass <= kMissedMass);
 }

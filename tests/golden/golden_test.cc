@@ -121,7 +121,7 @@ bool CompareTrajectory(engine::Engine& engine, Recording& recording, const Golde
 TEST_CASE("First-step logits are the reference's") {
   Recording recording;
   auto engine = MakeNanoEngine(2048, &recording);
-  const double worst = FirstStepLogitError(*engine, recording);
+  const double worst = RunFirstSteps(*engine, recording).logit_error;
   std::cout << "first-step logits: largest difference " << worst << "\n";
   REQUIRE(worst <= kLogitTolerance);
 }

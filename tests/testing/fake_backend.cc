@@ -61,6 +61,7 @@ int32_t FakeBackend::TokenFor(uint64_t seed, uint32_t step, uint32_t position, i
 
 absl::Status FakeBackend::Call(const char* operation) {
   ++calls_;
+  ++calls_of_[operation];
   if (calls_until_failure_ < 0 || calls_until_failure_-- > 0) return absl::OkStatus();
   return absl::InternalError(absl::StrCat(operation, ": made to fail"));
 }

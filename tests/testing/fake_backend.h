@@ -6,9 +6,11 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <span>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -42,6 +44,11 @@ class FakeBackend : public kernels::Backend {
   // RESOURCE_EXHAUSTED, the others with INTERNAL. Negative: none.
   void FailCall(int64_t n) { calls_until_failure_ = n; }
   int64_t calls() const { return calls_; }  // that can fail, so far
+  // Of one operation; not thread-safe.
+  int64_t calls_of(const std::string& operation) const {
+    const auto found = calls_of_.find(operation);
+    return found == calls_of_.end() ? 0 : found->second;
+  }
 
   kernels::BackendInfo Info() const override;
   absl::StatusOr<kernels::Buffer> Alloc(size_t bytes) override;
@@ -77,6 +84,7 @@ class FakeBackend : public kernels::Backend {
   const FakeBackendOptions options_;
   kernels::MarkClock clock_;
   std::atomic<int64_t> calls_{0};
+  std::map<std::string, int64_t> calls_of_;
   std::atomic<int64_t> calls_until_failure_{-1};
   std::atomic<uint64_t> allocated_bytes_{0};
 };

@@ -281,6 +281,29 @@ TEST_CASE("Whichever call of the start-up fails, all memory is freed") {
   REQUIRE(failures > 30);
 }
 
+TEST_CASE("A step allocates nothing, copies in once and out once, and waits for nothing else") {
+  FakeEngine fake = MakeTinyFakeEngine();
+  Request request = MakeTinyRequest(200, 56, 28, 56);
+  request.sparse.mode = SparseMode::kSparseD;
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    request.sampling.seed = seed;
+    request.sampling.cfg_scale = seed % 2 == 0 ? 0.0f : 1.0f;
+    REQUIRE(fake.engine->Start(request).ok());
+  }
+  const std::vector<const char*> operations = {"Alloc", "CopyIn", "CopyOut", "Sync", "PackLinear"};
+  const std::vector<int64_t> of_a_step = {0, 1, 1, 0, 0};
+  for (int step = 0; step < 28; ++step) {
+    CAPTURE(step);
+    std::vector<int64_t> before;
+    for (const char* operation : operations) before.push_back(fake.backend->calls_of(operation));
+    StepOk(*fake.engine);
+    for (size_t i = 0; i < operations.size(); ++i) {
+      CAPTURE(operations[i]);
+      REQUIRE(fake.backend->calls_of(operations[i]) - before[i] == of_a_step[i]);
+    }
+  }
+}
+
 TEST_CASE("Step times cover the step") {
   FakeEngine fake = MakeTinyFakeEngine();
   REQUIRE(fake.engine->Start(MakeTinyRequest(100, 28, 28, 28)).ok());
