@@ -24,16 +24,19 @@ void Answer(httplib::Response& response, int status, const nlohmann::ordered_jso
 }
 
 void AnswerReady(const ServerState& state, httplib::Response& response) {
-  const Phase phase = state.phase();
-  if (phase == Phase::kServing) {
+  if (state.ready()) {
     Answer(response, 200, {{"ready", true}});
-  } else {
-    Answer(response, 503, {{"ready", false}, {"reasons", {ServerState::Name(phase)}}});
+    return;
   }
+  std::vector<std::string> reasons;
+  const Phase phase = state.phase();
+  if (phase != Phase::kServing) reasons.emplace_back(ServerState::Name(phase));
+  if (state.stalled()) reasons.emplace_back("stalled");
+  Answer(response, 503, {{"ready", false}, {"reasons", reasons}});
 }
 
 void AnswerLive(const ServerState& state, httplib::Response& response) {
-  const bool live = state.phase() != Phase::kFailed;
+  const bool live = state.phase() != Phase::kFailed && !state.stalled();
   Answer(response, live ? 200 : 503, {{"live", live}});
 }
 

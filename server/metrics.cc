@@ -62,6 +62,8 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
       OneCounter(r, "sparsed_generated_tokens_total", "Tokens committed by done requests.");
   wasted_steps_ = OneCounter(r, "sparsed_wasted_steps_total",
                              "Steps of requests that were cancelled, expired or failed.");
+  slow_clients_ = OneCounter(r, "sparsed_slow_clients_total",
+                             "Streams ended because their clients had stopped reading.");
   queue_seconds_ = OneHistogram(r, "sparsed_request_queue_seconds", "Time that requests waited.",
                                 LatencyBuckets());
   inference_seconds_ = OneHistogram(r, "sparsed_request_inference_seconds",
@@ -116,6 +118,9 @@ void Metrics::StepDone(engine::StepKind phase, double seconds, int64_t sequences
 }
 
 void Metrics::WastedSteps(int64_t steps) { wasted_steps_->Increment(static_cast<double>(steps)); }
+void Metrics::SlowClients(int64_t streams) {
+  slow_clients_->Increment(static_cast<double>(streams));
+}
 void Metrics::SetWaiting(int64_t requests) { waiting_->Set(static_cast<double>(requests)); }
 
 void Metrics::SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches) {

@@ -28,6 +28,7 @@ class Metrics {
   // phase: the dearest kind among the sequences of the step.
   void StepDone(engine::StepKind phase, double seconds, int64_t sequences, int64_t committed);
   void WastedSteps(int64_t steps);
+  void SlowClients(int64_t streams);
   void SetWaiting(int64_t requests);
   void SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches);
 
@@ -46,6 +47,7 @@ class Metrics {
   prometheus::Counter* prompt_tokens_;
   prometheus::Counter* generated_tokens_;
   prometheus::Counter* wasted_steps_;
+  prometheus::Counter* slow_clients_;
   prometheus::Histogram* queue_seconds_;
   prometheus::Histogram* inference_seconds_;
   prometheus::Histogram* e2e_seconds_;
