@@ -3,6 +3,8 @@
 #include <grpc/support/log.h>
 #include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
@@ -29,6 +31,15 @@ void WriteGrpcMessage(gpr_log_func_args* args) {
       FormatLogLine(kJson ? "json" : "text", LogTime(), level, "grpc", {{"cause", args->message}});
   std::fputs((line + "\n").c_str(), stderr);
 }
+
+// Takes away what linked libraries have registered: reflection.
+class WithoutPlugins final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    plugins->clear();
+  }
+};
 
 int Milliseconds(double seconds) { return static_cast<int>(seconds * 1000); }
 
@@ -76,9 +87,11 @@ absl::StatusOr<GrpcServer> StartGrpcServer(const Config& config,
                                            const std::vector<grpc::Service*>& services) {
   gpr_set_log_function(config.log_format == "json" ? WriteGrpcMessage<true>
                                                    : WriteGrpcMessage<false>);
-  if (config.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  // Linking the library is enough to get reflection; this only says so.
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   builder.SetOption(std::make_unique<grpc::HealthCheckServiceServerBuilderOption>(nullptr));
+  if (!config.reflection) builder.SetOption(std::make_unique<WithoutPlugins>());
   SetLimits(builder, config);
   GrpcServer result;
   builder.AddListeningPort(config.grpc_address, Credentials(config), &result.port);
