@@ -173,6 +173,7 @@ void App::StartEngine() {
   parts.log = log_;
   parts.limits = model_->served.limits;
   parts.clock = clock_;
+  metrics_.SetMaskCacheLimit(parts.limits.max_mask_cache_bytes);
   loop_ = std::make_unique<StepLoop>(parts);
   engine_thread_ = std::thread([this] {
     engine_status_ = loop_->Run();

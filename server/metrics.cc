@@ -57,6 +57,8 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
   waiting_ = OneGauge(r, "sparsed_requests_waiting", "Requests in the queue.");
   mask_cache_bytes_ = OneGauge(r, "sparsed_mask_cache_bytes", "Memory of SparseD's patterns.");
   mask_cache_entries_ = OneGauge(r, "sparsed_mask_cache_entries", "Requests that hold patterns.");
+  mask_cache_usage_ =
+      OneGauge(r, "sparsed_mask_cache_usage_ratio", "Memory of SparseD's patterns over its limit.");
   prompt_tokens_ = OneCounter(r, "sparsed_prompt_tokens_total", "Prompt tokens of done requests.");
   generated_tokens_ =
       OneCounter(r, "sparsed_generated_tokens_total", "Tokens committed by done requests.");
@@ -127,6 +129,10 @@ void Metrics::SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mas
   running_->Set(static_cast<double>(requests));
   mask_cache_bytes_->Set(static_cast<double>(mask_cache_bytes));
   mask_cache_entries_->Set(static_cast<double>(mask_caches));
+  if (mask_cache_limit_ > 0) {
+    mask_cache_usage_->Set(static_cast<double>(mask_cache_bytes) /
+                           static_cast<double>(mask_cache_limit_));
+  }
 }
 
 std::string Metrics::Text() const {

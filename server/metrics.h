@@ -30,6 +30,8 @@ class Metrics {
   void WastedSteps(int64_t steps);
   void SlowClients(int64_t streams);
   void SetWaiting(int64_t requests);
+  // What sparsed_mask_cache_usage_ratio is a ratio of. Before SetRunning.
+  void SetMaskCacheLimit(int64_t bytes) { mask_cache_limit_ = bytes; }
   void SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches);
 
   // Prometheus text format 0.0.4.
@@ -44,6 +46,8 @@ class Metrics {
   prometheus::Gauge* waiting_;
   prometheus::Gauge* mask_cache_bytes_;
   prometheus::Gauge* mask_cache_entries_;
+  prometheus::Gauge* mask_cache_usage_;
+  int64_t mask_cache_limit_ = 0;
   prometheus::Counter* prompt_tokens_;
   prometheus::Counter* generated_tokens_;
   prometheus::Counter* wasted_steps_;
