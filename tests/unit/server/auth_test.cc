@@ -2,8 +2,11 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "tests/unit/server/fakes.h"
 
@@ -81,6 +84,29 @@ TEST_CASE("auth: a new file replaces the tokens, one that is wrong does not") {
     CHECK_FALSE(auth.Load().ok());
     CHECK_FALSE(auth.Check({"Bearer other"}, &name).has_value());
   }
+}
+
+TEST_CASE("auth: tokens are replaced while many ask, and nobody who is known is refused") {
+  TokenFile file;
+  file.Write(kSecret);
+  Auth auth(file.path());
+  REQUIRE(auth.Load().ok());
+  std::atomic<bool> done = false;
+  std::atomic<int> refused = 0;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 3; ++i) {
+    callers.emplace_back([&] {
+      std::string name;
+      while (!done) refused += auth.Check({"Bearer secret"}, &name).has_value() ? 1 : 0;
+    });
+  }
+  for (int i = 0; i < 200; ++i) {
+    file.Write(i % 2 == 0 ? std::string(kOther) + kSecret : std::string(kSecret));
+    CHECK(auth.Load().ok());
+  }
+  done = true;
+  for (std::thread& caller : callers) caller.join();
+  CHECK(refused == 0);
 }
 
 }  // namespace sparsed::server
