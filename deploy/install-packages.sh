@@ -29,13 +29,13 @@ packages=(
   libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   # Engine: JSON, regular expressions and Unicode of the tokenizer, matrix products.
   libdnnl-dev libpcre2-dev libutf8proc-dev nlohmann-json3-dev
-  # Server and clients: options, log, metrics, HTTP, gzip.
-  libcli11-dev libcpp-httplib-dev libspdlog-dev prometheus-cpp-dev zlib1g-dev
+  # Server and clients: options, log, metrics, certificates, gzip.
+  libcli11-dev libspdlog-dev libssl-dev prometheus-cpp-dev zlib1g-dev
   # The preset builds the tests' targets into the same graph.
   catch2
 )
 if [[ $set_name == test ]]; then
-  packages+=(ccache clang-format-14 prometheus python3-grpcio python3-protobuf python3-pytest python3-venv)
+  packages+=(ccache clang-format-14 openssl prometheus python3-grpcio python3-protobuf python3-pytest python3-venv)
 fi
 
 if [[ -n $list_only ]]; then

@@ -16,7 +16,12 @@ struct CallInfo {
   std::string method;
   std::string peer;
   std::string request_id;
-  bool generation = false;  // counts in the metrics of requests
+  std::string trace_id;        // 32 hexadecimal digits
+  std::string span_id;         // 16: of this call
+  std::string parent_span_id;  // of the caller; empty if it named none
+  std::string trace_state;     // as the caller sent it
+  std::string client;          // name of its token or certificate; empty: unknown
+  bool generation = false;     // counts in the metrics of requests
 };
 
 // Thread-safe.

@@ -1,6 +1,8 @@
 #include "server/app.h"
 
+#include <algorithm>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
@@ -9,7 +11,9 @@
 
 #include "engine/status_macros.h"
 #include "server/access_log.h"
+#include "server/auth.h"
 #include "server/build_info.h"
+#include "server/entry.h"
 #include "server/grpc_server.h"
 #include "server/health_service.h"
 #include "server/http_admin.h"
@@ -17,11 +21,13 @@
 #include "server/metrics.h"
 #include "server/model_loader.h"
 #include "server/model_service.h"
+#include "server/open_streams.h"
 #include "server/queue.h"
 #include "server/server_state.h"
 #include "server/service.h"
 #include "server/signals.h"
 #include "server/step_loop.h"
+#include "server/supervisor.h"
 
 namespace sparsed::server {
 namespace {
@@ -42,17 +48,20 @@ uint64_t RandomBits() {
 // Owns all parts; each borrows from those above it.
 class App {
  public:
-  App(const Config& config, const Log* log)
+  App(const Config& config, std::function<CommandLine()> read_settings, Log* log)
       : config_(config),
         log_(log),
         metrics_(Version(), Commit()),
         access_(log, &metrics_),
+        auth_(config.auth_token_file),
+        entry_(&auth_, RandomBits),
         queue_(config.queue_requests),
         health_({"", v1::GenerationService::service_full_name(),
-                 v1::ModelService::service_full_name()}),
+                 v1::ModelService::service_full_name(), "model/" + config.model_name}),
         generation_(GenerationParts()),
-        models_(ModelParts()) {
-    state_.OnChange([this](Phase phase) { health_.SetServing(phase == Phase::kServing); });
+        models_(ModelParts()),
+        supervisor_(SupervisorParts(std::move(read_settings))) {
+    state_.OnChange([this](bool ready) { health_.SetServing(ready); });
   }
   ~App();
 
@@ -60,26 +69,33 @@ class App {
   absl::Status Run();
 
  private:
-  GenerationService::Parts GenerationParts() const;
+  GenerationService::Parts GenerationParts();
   ModelService::Parts ModelParts() const;
+  Supervisor::Parts SupervisorParts(std::function<CommandLine()> read_settings);
   absl::Status Listen();
   void StartEngine();
+  // Like WaitForWakeUp, and meanwhile does what the supervisor does.
+  WakeUp Supervise(std::optional<Duration> timeout);
   void Drain();
   void ShutDown();
 
   const Config& config_;
-  const Log* log_;
+  Log* log_;
   const Clock clock_ = [] { return std::chrono::steady_clock::now(); };
   Metrics metrics_;
   AccessLog access_;
   ServerState state_;
-  mutable RequestQueue queue_;
+  Auth auth_;
+  const Entry entry_;
+  OpenStreams open_streams_;
+  RequestQueue queue_;
   HealthService health_;
   GenerationService generation_;
   ModelService models_;
+  Supervisor supervisor_;
   std::unique_ptr<LoadedModel> model_;
   std::unique_ptr<StepLoop> loop_;
-  std::unique_ptr<HttpAdmin> admin_;
+  std::unique_ptr<HttpListener> admin_;
   std::unique_ptr<grpc::Server> server_;
   std::thread engine_thread_;
   absl::Status engine_status_;  // of the engine thread; read after joining it
@@ -92,21 +108,36 @@ App::~App() {
   ShutDown();
 }
 
-GenerationService::Parts App::GenerationParts() const {
-  return {&state_, &queue_, &access_, clock_, RandomBits, ToDuration(config_.max_request_seconds)};
+GenerationService::Parts App::GenerationParts() {
+  GenerationService::Parts parts;
+  parts.state = &state_;
+  parts.queue = &queue_;
+  parts.access = &access_;
+  parts.entry = &entry_;
+  parts.open_streams = &open_streams_;
+  parts.clock = clock_;
+  parts.random = RandomBits;
+  parts.max_request_time = ToDuration(config_.max_request_seconds);
+  return parts;
+}
+
+Supervisor::Parts App::SupervisorParts(std::function<CommandLine()> read_settings) {
+  return {&config_, std::move(read_settings), log_,    &metrics_,
+          &auth_,   &open_streams_,           &state_, clock_};
 }
 
 ModelService::Parts App::ModelParts() const {
   ModelService::Parts parts;
   parts.state = &state_;
   parts.access = &access_;
+  parts.entry = &entry_;
   parts.clock = clock_;
   parts.started = clock_();
   parts.limits = {{"queue_requests", static_cast<uint64_t>(config_.queue_requests)},
                   {"max_running", static_cast<uint64_t>(config_.max_running)},
                   {"max_batch_tokens", static_cast<uint64_t>(config_.max_batch_tokens)},
                   {"max_mask_cache_bytes", static_cast<uint64_t>(config_.max_mask_cache_bytes())},
-                  {"max_message_bytes", kMaxReceiveMessageBytes},
+                  {"max_message_bytes", static_cast<uint64_t>(config_.max_message_bytes())},
                   {"max_request_seconds", static_cast<uint64_t>(config_.max_request_seconds)}};
   return parts;
 }
@@ -117,13 +148,15 @@ absl::Status App::Listen() {
     return metrics_.Text();
   };
   SPARSED_ASSIGN_OR_RETURN(
-      admin_, HttpAdmin::Start(*ParseHostPort(config_.admin_address), &state_, metrics_text));
+      admin_, StartHttpAdmin(*ParseHostPort(config_.admin_address), &state_, metrics_text));
   SPARSED_ASSIGN_OR_RETURN(GrpcServer grpc_server,
-                           StartGrpcServer(config_.grpc_address, {&generation_, &models_, &health_},
-                                           config_.max_request_seconds, config_.log_format));
+                           StartGrpcServer(config_, {&generation_, &models_, &health_}));
   server_ = std::move(grpc_server.server);
   log_->Info("listening", {{"grpc_address", config_.grpc_address},
                            {"grpc_port", grpc_server.port},
+                           {"tls", !config_.tls_cert.empty()},
+                           {"client_certificates", !config_.tls_client_ca.empty()},
+                           {"tokens", auth_.tokens()},
                            {"admin_address", config_.admin_address},
                            {"admin_port", admin_->port()},
                            {"version", Version()},
@@ -140,6 +173,7 @@ void App::StartEngine() {
   parts.log = log_;
   parts.limits = model_->served.limits;
   parts.clock = clock_;
+  metrics_.SetMaskCacheLimit(parts.limits.max_mask_cache_bytes);
   loop_ = std::make_unique<StepLoop>(parts);
   engine_thread_ = std::thread([this] {
     engine_status_ = loop_->Run();
@@ -148,6 +182,7 @@ void App::StartEngine() {
 }
 
 absl::Status App::Run() {
+  SPARSED_RETURN_IF_ERROR(auth_.Load());
   SPARSED_RETURN_IF_ERROR(Listen());
   absl::StatusOr<std::unique_ptr<LoadedModel>> loaded = LoadModel(config_, *log_);
   if (absl::IsCancelled(loaded.status())) return absl::OkStatus();
@@ -155,7 +190,7 @@ absl::Status App::Run() {
   StartEngine();
   state_.SetServing(&model_->served);
   log_->Info("serving", {{"model", model_->served.name}});
-  if (WaitForWakeUp(std::nullopt) == WakeUp::kEngineEnded) {
+  if (Supervise(std::nullopt) == WakeUp::kEngineEnded) {
     state_.Stop(Phase::kFailed);
     engine_thread_.join();
     ShutDown();
@@ -166,14 +201,31 @@ absl::Status App::Run() {
   return engine_status_;
 }
 
+WakeUp App::Supervise(std::optional<Duration> timeout) {
+  const TimePoint start = clock_();
+  while (true) {
+    Duration slice = Supervisor::kInterval;
+    if (timeout) slice = std::min<Duration>(slice, start + *timeout - clock_());
+    const WakeUp why = WaitForWakeUp(std::max(slice, Duration::zero()));
+    if (why == WakeUp::kReload) {
+      supervisor_.Reload();
+    } else if (why != WakeUp::kTimeout) {
+      return why;
+    } else if (timeout && clock_() - start >= *timeout) {
+      return why;
+    }
+    supervisor_.Tick(loop_ ? &loop_->heartbeat() : nullptr);
+  }
+}
+
 void App::Drain() {
   state_.Stop(Phase::kDraining);
   log_->Info("drain_started", {{"waiting", queue_.size()},
                                {"delay_seconds", config_.drain_delay_seconds},
                                {"timeout_seconds", config_.drain_timeout_seconds}});
-  WakeUp why = WaitForWakeUp(ToDuration(config_.drain_delay_seconds));
+  WakeUp why = Supervise(ToDuration(config_.drain_delay_seconds));
   queue_.Close(Draining());
-  if (why == WakeUp::kTimeout) why = WaitForWakeUp(ToDuration(config_.drain_timeout_seconds));
+  if (why == WakeUp::kTimeout) why = Supervise(ToDuration(config_.drain_timeout_seconds));
   if (why != WakeUp::kEngineEnded) {
     log_->Warning("drain_cut_short",
                   {{"cause", why == WakeUp::kTimeout ? "timeout" : "second signal"}});
@@ -193,12 +245,12 @@ void App::ShutDown() {
 
 }  // namespace
 
-int Serve(const Config& config) {
+int Serve(const Config& config, std::function<CommandLine()> read_settings) {
   BlockSignals();
-  const Log log(config.log_level, config.log_format);
+  Log log(config.log_level, config.log_format);
   absl::Status status;
   {
-    App app(config, &log);
+    App app(config, std::move(read_settings), &log);
     status = app.Run();
   }
   if (!status.ok()) {

@@ -13,6 +13,10 @@ constexpr char kPushbackKey[] = "grpc-retry-pushback-ms";
 
 }  // namespace
 
+void SendRequestId(grpc::CallbackServerContext* context, const std::string& id) {
+  context->AddInitialMetadata(kRequestIdKey, id);
+}
+
 grpc::Status EndStatus(grpc::CallbackServerContext* context, const Failure* failure,
                        const std::string& request_id) {
   if (failure == nullptr) return grpc::Status::OK;
@@ -34,11 +38,6 @@ std::shared_ptr<UnaryCall> UnaryCall::Create(grpc::CallbackServerContext* contex
   return call;
 }
 
-void UnaryCall::SetRequestId(const std::string& id) {
-  info_.request_id = id;
-  context_->AddInitialMetadata(kRequestIdKey, id);
-}
-
 void UnaryCall::OnResult(const v1::GenerateResponse& result, const RunStats& stats) {
   access_->Write(info_, nullptr, stats);
   *response_ = SerializeMessage(result);
@@ -51,19 +50,29 @@ void UnaryCall::OnFailure(const Failure& failure, const RunStats& stats) {
 }
 
 std::shared_ptr<StreamCall> StreamCall::Create(grpc::CallbackServerContext* context,
-                                               const AccessLog* access, CallInfo info) {
+                                               const AccessLog* access, OpenStreams* open,
+                                               CallInfo info) {
   std::shared_ptr<StreamCall> call(new StreamCall());
   call->context_ = context;
+  call->call_ = context->c_call();
+  grpc_call_ref(call->call_);
+  call->open_ = open;
   call->access_ = access;
   call->info_ = std::move(info);
   call->self_ = call;
+  open->Add(call);
   return call;
 }
 
-void StreamCall::SetRequestId(const std::string& id) {
-  info_.request_id = id;
-  context_->AddInitialMetadata(kRequestIdKey, id);
+StreamCall::~StreamCall() { grpc_call_unref(call_); }
+
+void StreamCall::OnDone() {
+  open_->Remove(this);
+  self_.reset();
 }
+
+// The context may be gone by now; the reference to the call is not.
+void StreamCall::AbortCall() { grpc_call_cancel(call_, nullptr); }
 
 void StreamCall::OnResult(const v1::GenerateResponse& result, const RunStats& stats) {
   access_->Write(info_, nullptr, stats);

@@ -2,6 +2,7 @@
 // Next: server/queue.h
 #pragma once
 
+#include <grpc/grpc.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
@@ -11,9 +12,13 @@
 
 #include "server/access_log.h"
 #include "server/event_sink.h"
+#include "server/open_streams.h"
 #include "server/stream.h"
 
 namespace sparsed::server {
+
+// In the initial metadata. Before the end of the call.
+void SendRequestId(grpc::CallbackServerContext* context, const std::string& id);
 
 // Ends a call: sets the trailers of the failure on the context. Null: OK.
 grpc::Status EndStatus(grpc::CallbackServerContext* context, const Failure* failure,
@@ -26,8 +31,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public EventSink {
                                            grpc::ByteBuffer* response, const AccessLog* access,
                                            CallInfo info);
 
-  // Names the request and sends the id in the initial metadata. Before the end of the call.
-  void SetRequestId(const std::string& id);
+  CallInfo& info() { return info_; }  // until the call is submitted
   void Accept(const v1::Accepted&) {}
 
   bool cancelled() const override { return cancelled_.load(std::memory_order_relaxed); }
@@ -54,25 +58,31 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public EventSink {
 // StreamGenerate.
 class StreamCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public Stream {
  public:
+  // `open` has it until OnDone.
   static std::shared_ptr<StreamCall> Create(grpc::CallbackServerContext* context,
-                                            const AccessLog* access, CallInfo info);
+                                            const AccessLog* access, OpenStreams* open,
+                                            CallInfo info);
+  ~StreamCall() override;
 
-  void SetRequestId(const std::string& id);
+  CallInfo& info() { return info_; }  // until the call is submitted
 
   void OnResult(const v1::GenerateResponse& result, const RunStats& stats) override;
   void OnFailure(const Failure& failure, const RunStats& stats) override;
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override { MarkCancelled(); }
-  void OnDone() override { self_.reset(); }
+  void OnDone() override;
 
  private:
   StreamCall() = default;
   void StartWrite(const v1::StreamGenerateResponse& event) override;
   void FinishCall(const Failure* failure) override;
+  void AbortCall() override;
 
   grpc::CallbackServerContext* context_ = nullptr;
+  grpc_call* call_ = nullptr;  // a reference: outlives the context
   const AccessLog* access_ = nullptr;
+  OpenStreams* open_ = nullptr;
   CallInfo info_;
   grpc::ByteBuffer writing_;  // unchanged until OnWriteDone
   std::shared_ptr<StreamCall> self_;

@@ -3,91 +3,63 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <sstream>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "server/build_info.h"
+#include "server/options.h"
+#include "server/settings.h"
+#include "server/tls_files.h"
+#include "server/token_file.h"
 
 namespace sparsed::server {
 namespace {
 
-CLI::Validator DeviceName() {
-  return {[](const std::string& value) {
-            static constexpr char kCuda[] = "cuda:";
-            const bool numbered =
-                value.rfind(kCuda, 0) == 0 && value.size() > sizeof(kCuda) - 1 &&
-                value.find_first_not_of("0123456789", sizeof(kCuda) - 1) == std::string::npos;
-            const bool known = value == "auto" || value == "cpu" || value == "cuda" || numbered;
-            return known ? std::string() : "'" + value + "' is not auto, cpu, cuda or cuda:N";
-          },
-          "auto|cpu|cuda|cuda:N"};
-}
+// What CLI11 found, before any of it is understood.
+struct Arguments {
+  std::map<std::string, std::string> texts;  // of all options; which of them were given: below
+  std::map<std::string, CLI::Option*> parsed;
+  std::string config_file;
+  bool print = false;
+  bool check = false;
+  bool schema = false;
+  CLI::App* serve = nullptr;
+  CLI::App* options = nullptr;
+};
 
-std::string EnvironmentName(const std::string& flag) {
-  std::string name = absl::StrCat("SPARSED_", flag.substr(2));
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
-    return c == '-' ? '_' : static_cast<char>(std::toupper(c));
-  });
-  return name;
-}
-
-std::string CheckHostPort(const std::string& address) {
-  if (ParseHostPort(address)) return "";
-  return absl::StrCat("'", address, "' is not HOST:PORT with a port of 0 to 65535");
-}
-
-constexpr double kMostSeconds = 1e6;
-
-// CLI::Range lets NaN through.
-CLI::Validator SecondsFrom(double least) {
-  const auto check = [least](const std::string& text) -> std::string {
-    double seconds = 0;
-    if (absl::SimpleAtod(text, &seconds) && seconds >= least && seconds <= kMostSeconds) return "";
-    return absl::StrCat("'", text, "' is not a number of seconds from ", least, " to ",
-                        kMostSeconds);
-  };
-  return CLI::Validator(check, "SECONDS");
-}
-
-// The one table of options.
-void AddOptions(CLI::App& app, Config& c) {
-  const auto add = [&app](const std::string& flag, auto& value, const std::string& help) {
-    return app.add_option(flag, value, help)
-        ->envname(EnvironmentName(flag))
-        ->capture_default_str()
-        ->take_last();
-  };
-  const CLI::Validator host_port(CheckHostPort, "HOST:PORT");
-  add("--model", c.model_dir, "Folder of the checkpoint")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  add("--model-name", c.model_name, "Name of the model in requests; default: the folder's name");
-  add("--device", c.device, "Where it runs; auto: a GPU if there is one")->check(DeviceName());
-  add("--grpc-address", c.grpc_address, "gRPC listens here; port 0: any")->check(host_port);
-  add("--admin-address", c.admin_address, "Metrics and probes (HTTP)")->check(host_port);
-  add("--threads", c.threads, "Threads of the CPU backend; 0: all cores")
-      ->check(CLI::Range(0, 1024));
-  add("--max-running", c.max_running, "Most requests in the batch")->check(CLI::Range(1, 4096));
-  add("--queue-requests", c.queue_requests, "Most requests that wait")
-      ->check(CLI::Range(1, 1000000));
-  add("--max-batch-tokens", c.max_batch_tokens, "Most tokens of one step, guided ones twice")
-      ->check(CLI::Range(64, 1 << 24));
-  add("--max-mask-cache-mib", c.max_mask_cache_mib, "Memory for SparseD's patterns, in MiB")
-      ->check(CLI::Range(1, 1 << 20));
-  add("--max-request-seconds", c.max_request_seconds, "Longest time of a request")
-      ->check(SecondsFrom(0.001));
-  add("--drain-delay-seconds", c.drain_delay_seconds,
-      "After SIGTERM: still accept calls for this long")
-      ->check(SecondsFrom(0));
-  add("--drain-timeout-seconds", c.drain_timeout_seconds,
-      "After that: wait this long for accepted requests")
-      ->check(SecondsFrom(0));
-  add("--log-level", c.log_level, "Least level to log")
-      ->check(CLI::IsMember({"info", "warning", "error"}));
-  add("--log-format", c.log_format, "Form of the log on standard error")
-      ->check(CLI::IsMember({"json", "text"}));
+void AddFlags(CLI::App& app, Arguments& arguments) {
+  arguments.serve = app.add_subcommand("serve", "Serve a model over gRPC");
+  CLI::App& serve = *arguments.serve;
+  for (const Option& option : Options()) {
+    std::string& text = arguments.texts[option.name];
+    const std::string help = absl::StrCat(option.help, " (env ", option.environment(), ")");
+    CLI::Option* added = nullptr;
+    if (option.kind == Option::Kind::kSwitch) {
+      added = serve.add_flag(
+          absl::StrCat("--", option.name, "{true},--no-", option.name, "{false}"), text, help);
+    } else {
+      added = serve.add_option(option.flag(), text, help)->type_name(option.values);
+    }
+    added->take_last()->default_str(option.default_text());
+    arguments.parsed[option.name] = added;
+  }
+  serve.add_option("--config", arguments.config_file, "Settings as a JSON object; flags go before")
+      ->type_name("FILE")
+      ->take_last();
+  serve.add_flag("--print-config", arguments.print,
+                 "Print the settings and their sources, and exit");
+  serve.add_flag("--check-config", arguments.check,
+                 "Check the settings, and exit: 0, or 2 if wrong");
+  arguments.options = app.add_subcommand("options", "Print the table of settings as Markdown");
+  arguments.options->add_flag("--schema", arguments.schema, "A JSON schema of the file instead");
 }
 
 // The last part of the path, also for "nano/" and ".".
@@ -95,6 +67,59 @@ std::string FolderName(const std::string& dir) {
   const std::filesystem::path path = std::filesystem::absolute(dir).lexically_normal();
   return path.filename().empty() ? path.parent_path().filename().string()
                                  : path.filename().string();
+}
+
+// What is wrong with settings that are each right, and with the files that they name.
+std::vector<std::string> CheckTogether(const Config& config) {
+  std::vector<std::string> errors;
+  if (config.model_dir.empty()) errors.push_back("--model is required");
+  if (config.tls_cert.empty() != config.tls_key.empty()) {
+    errors.push_back("--tls-cert and --tls-key must be given together");
+  } else if (!config.tls_cert.empty()) {
+    const absl::Status tls = CheckTlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca);
+    if (!tls.ok()) errors.push_back(std::string(tls.message()));
+  }
+  if (!config.tls_client_ca.empty() && config.tls_cert.empty()) {
+    errors.push_back("--tls-client-ca needs --tls-cert and --tls-key");
+  }
+  if (!config.auth_token_file.empty()) {
+    const auto tokens = ReadTokenFile(config.auth_token_file);
+    if (!tokens.ok()) {
+      errors.push_back(absl::StrCat("--auth-token-file: ", tokens.status().message()));
+    }
+    const bool others = !IsLoopback(ParseHostPort(config.grpc_address)->host);
+    if (others && config.tls_cert.empty() && !config.insecure_allow_plaintext_tokens) {
+      errors.push_back(absl::StrCat(
+          "--auth-token-file: tokens would cross the network in clear text to ",
+          config.grpc_address, "; use --tls-cert, or --insecure-allow-plaintext-tokens"));
+    }
+  }
+  return errors;
+}
+
+Settings Resolve(const Arguments& arguments) {
+  std::map<std::string, std::string> flags;
+  for (const auto& [name, option] : arguments.parsed) {
+    if (option->count() > 0) flags[name] = arguments.texts.at(name);
+  }
+  std::string path = arguments.config_file;
+  const char* variable = std::getenv("SPARSED_CONFIG");
+  if (path.empty() && variable != nullptr) path = variable;
+  std::optional<std::string> file;
+  if (!path.empty()) {
+    std::ifstream in(path, std::ios::binary);
+    // An unreadable file is one that is no JSON.
+    file.emplace(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+  }
+  Settings settings = ResolveSettings(
+      flags, [](const std::string& name) { return std::getenv(name.c_str()); }, file, path);
+  for (std::string& error : CheckTogether(settings.config)) {
+    settings.errors.push_back(std::move(error));
+  }
+  if (settings.config.model_name.empty() && !settings.config.model_dir.empty()) {
+    settings.config.model_name = FolderName(settings.config.model_dir);
+  }
+  return settings;
 }
 
 }  // namespace
@@ -115,13 +140,17 @@ std::optional<HostPort> ParseHostPort(const std::string& address) {
   return result;
 }
 
+bool IsLoopback(const std::string& host) {
+  if (host == "localhost" || host == "::1") return true;
+  return host.rfind("127.", 0) == 0 && host.find_first_not_of("0123456789.") == std::string::npos;
+}
+
 CommandLine ParseCommandLine(int argc, const char* const* argv) {
   CLI::App app("Inference server for diffusion language models", "sparsed");
   app.set_version_flag("--version", absl::StrCat("sparsed ", Version(), " (", Commit(), ")"));
   app.require_subcommand(1);
-  Config config;
-  CLI::App* serve = app.add_subcommand("serve", "Serve a model over gRPC");
-  AddOptions(*serve, config);
+  Arguments arguments;
+  AddFlags(app, arguments);
 
   CommandLine result;
   // CLI11 reports by exceptions and has no other interface; they end here.
@@ -134,8 +163,21 @@ CommandLine ParseCommandLine(int argc, const char* const* argv) {
     result.output = result.exit_code == 0 ? out.str() : err.str();
     return result;
   }
-  if (config.model_name.empty()) config.model_name = FolderName(config.model_dir);
-  result.serve = config;
+  if (arguments.options->parsed()) {
+    result.output = arguments.schema ? OptionsSchema() : OptionsMarkdown();
+    return result;
+  }
+  const Settings settings = Resolve(arguments);
+  if (!settings.errors.empty()) {
+    result.exit_code = 2;
+    result.output = absl::StrCat("sparsed: ", absl::StrJoin(settings.errors, "\nsparsed: "), "\n");
+  } else if (arguments.print) {
+    result.output = PrintSettings(settings);
+  } else if (arguments.check) {
+    result.output = "the settings are right\n";
+  } else {
+    result.serve = settings.config;
+  }
   return result;
 }
 

@@ -1,8 +1,10 @@
-// The settings of `sparsed serve`: flag over environment variable over default. Of a flag that is
-// given twice the last one counts.
+// The settings of `sparsed serve`: flag over environment variable over --config FILE over default.
+// Of a flag that is given twice the last one counts.
+// Next: server/options.h (the table of them all)
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -12,20 +14,41 @@ struct Config {
   std::string model_dir;
   std::string model_name;  // the folder's name unless set
   std::string device = "auto";
+  int64_t threads = 0;  // of the CPU backend; 0: all cores
+
   std::string grpc_address = "127.0.0.1:8001";
   std::string admin_address = "127.0.0.1:8002";
-  int threads = 0;  // of the CPU backend; 0: all cores
+  bool reflection = true;
+  std::string tls_cert;       // PEM files; a certificate makes it TLS
+  std::string tls_key;        // of the certificate
+  std::string tls_client_ca;  // clients need a certificate of this authority
+  std::string auth_token_file;
+  bool insecure_allow_plaintext_tokens = false;
+
   int64_t max_running = 64;
   int64_t queue_requests = 256;
   int64_t max_batch_tokens = 16384;
   int64_t max_mask_cache_mib = 1024;
   double max_request_seconds = 600;
+  double slow_client_seconds = 30;
+  double stall_seconds = 10;
+
+  int64_t max_message_mib = 4;
+  int64_t max_concurrent_streams = 1024;
+  int64_t grpc_memory_mib = 512;
+  double keepalive_seconds = 60;
+  double keepalive_timeout_seconds = 20;
+  double max_connection_idle_seconds = 300;
+  double max_connection_age_seconds = 1800;
+  double handshake_timeout_seconds = 20;
+
   double drain_delay_seconds = 5;
   double drain_timeout_seconds = 60;
   std::string log_level = "info";
   std::string log_format = "json";
 
-  int64_t max_mask_cache_bytes() const { return max_mask_cache_mib * 1024 * 1024; }
+  int64_t max_mask_cache_bytes() const { return max_mask_cache_mib << 20; }
+  int64_t max_message_bytes() const { return max_message_mib << 20; }
 };
 
 struct HostPort {
@@ -34,13 +57,16 @@ struct HostPort {
 };
 // "HOST:PORT" or "[V6]:PORT". Nothing if it is neither.
 std::optional<HostPort> ParseHostPort(const std::string& address);
+// localhost, 127.0.0.0/8 or ::1, by its name alone.
+bool IsLoopback(const std::string& host);
 
 struct CommandLine {
   std::optional<Config> serve;  // to be served; otherwise the process ends now
-  int exit_code = 0;            // 0 after --help or --version, 2 after an error
+  int exit_code = 0;            // 0 after --help or --check-config, 2 after an error
   std::string output;           // for standard output, or for standard error if exit_code is not 0
 };
-// Reads the arguments and the environment variables SPARSED_<FLAG>. Pure but for the environment.
+// Reads the arguments, the environment variables SPARSED_<FLAG> and the files that they name; the
+// environment is what getenv is asked for.
 CommandLine ParseCommandLine(int argc, const char* const* argv);
 
 }  // namespace sparsed::server

@@ -182,6 +182,27 @@ Failure DrainTimeout() {
   return failure;
 }
 
+Failure SlowConsumer() {
+  Failure failure = Make(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                         "the client has left finished text unread for too long", "slow_consumer");
+  AddErrorInfo(failure, "SLOW_CONSUMER", {});
+  return failure;
+}
+
+Failure TokenMissing() {
+  Failure failure = Make(grpc::StatusCode::UNAUTHENTICATED,
+                         "authorization: a bearer token is needed", "unauthenticated");
+  AddErrorInfo(failure, "TOKEN_MISSING", {});
+  return failure;
+}
+
+Failure TokenInvalid() {
+  Failure failure = Make(grpc::StatusCode::UNAUTHENTICATED,
+                         "authorization: the token is not one that is let in", "unauthenticated");
+  AddErrorInfo(failure, "TOKEN_INVALID", {});
+  return failure;
+}
+
 Failure Cancelled() {
   return Make(grpc::StatusCode::CANCELLED, "cancelled by the client", "cancelled");
 }

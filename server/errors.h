@@ -45,6 +45,11 @@ Failure Draining();
 Failure EngineStopped();
 // UNAVAILABLE with ErrorInfo DRAIN_TIMEOUT and RetryInfo.
 Failure DrainTimeout();
+// RESOURCE_EXHAUSTED with ErrorInfo SLOW_CONSUMER.
+Failure SlowConsumer();
+// UNAUTHENTICATED with ErrorInfo TOKEN_MISSING or TOKEN_INVALID.
+Failure TokenMissing();
+Failure TokenInvalid();
 Failure Cancelled();
 // DEADLINE_EXCEEDED with ErrorInfo QUEUE_DEADLINE or RUN_DEADLINE.
 Failure DeadlineInQueue();

@@ -26,6 +26,8 @@ class EventSink {
   virtual ~EventSink() = default;
 
   virtual bool cancelled() const = 0;  // thread-safe
+  // The client has stopped reading: the request must end with SlowConsumer. Thread-safe.
+  virtual bool too_slow() const { return false; }
   virtual void OnProgress(const v1::Progress& progress) = 0;
   virtual void OnFrame(const v1::Frame& frame) = 0;
   virtual void OnBlock(const v1::Block& block) = 0;

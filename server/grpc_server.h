@@ -1,29 +1,25 @@
-// The gRPC server: its port, limits and plugins.
+// The gRPC server: its port, credentials, limits and plugins.
 #pragma once
 
 #include <grpcpp/server.h>
 
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/config.h"
 
 namespace sparsed::server {
-
-inline constexpr int kMaxReceiveMessageBytes = 4 << 20;
-inline constexpr int kMaxSendMessageBytes = 16 << 20;
 
 struct GrpcServer {
   std::unique_ptr<grpc::Server> server;
   int port = 0;
 };
 
-// Listens at once. gRPC's own messages go to standard error in log_format from then on. The
-// services are borrowed for the server's life. Errors: UNAVAILABLE naming the address.
-absl::StatusOr<GrpcServer> StartGrpcServer(const std::string& address,
-                                           const std::vector<grpc::Service*>& services,
-                                           double max_request_seconds,
-                                           const std::string& log_format);
+// Listens at once, over TLS where there is a certificate; its files are watched. gRPC's own
+// messages go to standard error in the log's format from then on. The services are borrowed for the
+// server's life. Errors: UNAVAILABLE naming the address.
+absl::StatusOr<GrpcServer> StartGrpcServer(const Config& config,
+                                           const std::vector<grpc::Service*>& services);
 
 }  // namespace sparsed::server

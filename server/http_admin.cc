@@ -1,104 +1,72 @@
 #include "server/http_admin.h"
 
-#include <httplib.h>
-
-#include <atomic>
-#include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
 
-#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "server/build_info.h"
 
 namespace sparsed::server {
 namespace {
 
-constexpr char kJson[] = "application/json";
+using Json = nlohmann::ordered_json;
+
 constexpr char kPrometheusText[] = "text/plain; version=0.0.4; charset=utf-8";
-constexpr int kThreads = 4;
 
-void Answer(httplib::Response& response, int status, const nlohmann::ordered_json& body) {
-  response.status = status;
-  response.set_content(body.dump() + "\n", kJson);
+HttpPage JsonPage(int status, const Json& body) {
+  return {status, "application/json", body.dump() + "\n"};
 }
 
-void AnswerReady(const ServerState& state, httplib::Response& response) {
+HttpPage Ready(const ServerState& state, bool verbose) {
   const Phase phase = state.phase();
-  if (phase == Phase::kServing) {
-    Answer(response, 200, {{"ready", true}});
-  } else {
-    Answer(response, 503, {{"ready", false}, {"reasons", {ServerState::Name(phase)}}});
+  const bool stalled = state.stalled();
+  const bool ready = phase == Phase::kServing && !stalled;
+  Json body = {{"ready", ready}};
+  std::vector<std::string> reasons;
+  if (phase != Phase::kServing) reasons.emplace_back(ServerState::Name(phase));
+  if (stalled) reasons.emplace_back("stalled");
+  if (!ready) body["reasons"] = reasons;
+  if (verbose) {
+    body["checks"] = {{"phase", ServerState::Name(phase)},
+                      {"model_loaded", state.model() != nullptr},
+                      {"engine", stalled ? "stalled" : "ok"}};
   }
+  return JsonPage(ready ? 200 : 503, body);
 }
 
-void AnswerLive(const ServerState& state, httplib::Response& response) {
-  const bool live = state.phase() != Phase::kFailed;
-  Answer(response, live ? 200 : 503, {{"live", live}});
+HttpPage Live(const ServerState& state) {
+  const bool live = state.phase() != Phase::kFailed && !state.stalled();
+  return JsonPage(live ? 200 : 503, {{"live", live}});
 }
 
-// The library's default shares a port that is taken, in silence.
-void SetSocketOptions(socket_t socket) {
-  const int yes = 1;
-  setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+bool HasKey(const std::string& query, const std::string& key) {
+  for (const absl::string_view part : absl::StrSplit(query, '&')) {
+    if (part.substr(0, part.find('=')) == key) return true;
+  }
+  return false;
 }
 
 }  // namespace
 
-struct HttpAdmin::Listener {
-  httplib::Server server;
-  std::atomic<bool> ended = false;
-};
-
-HttpAdmin::HttpAdmin() : listener_(std::make_unique<Listener>()) {}
-
-absl::StatusOr<std::unique_ptr<HttpAdmin>> HttpAdmin::Start(
+absl::StatusOr<std::unique_ptr<HttpListener>> StartHttpAdmin(
     const HostPort& address, const ServerState* state, std::function<std::string()> metrics_text) {
-  std::unique_ptr<HttpAdmin> admin(new HttpAdmin());
-  httplib::Server& server = admin->listener_->server;
-  server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-  server.set_socket_options(SetSocketOptions);
-  server.set_keep_alive_timeout(1);
-  server.set_read_timeout(5);
-  server.set_write_timeout(5);
-  server.set_payload_max_length(1024);
-
-  using Req = httplib::Request;
-  using Res = httplib::Response;
-  server.Get("/metrics", [metrics_text = std::move(metrics_text)](const Req&, Res& response) {
-    response.set_content(metrics_text(), kPrometheusText);
-  });
-  const auto ready = [state](const Req&, Res& response) { AnswerReady(*state, response); };
-  server.Get("/readyz", ready);
-  server.Get("/healthz", ready);
-  server.Get("/livez", [state](const Req&, Res& response) { AnswerLive(*state, response); });
-  server.Get("/version", [](const Req&, Res& response) {
-    Answer(response, 200, {{"version", Version()}, {"commit", Commit()}});
-  });
-
-  const std::string& host = address.host;
-  admin->port_ = address.port == 0 ? server.bind_to_any_port(host.c_str())
-                 : server.bind_to_port(host.c_str(), address.port) ? address.port
-                                                                   : -1;
-  if (admin->port_ <= 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", host, ":", address.port, " (--admin-address)"));
-  }
-  admin->thread_ = std::thread([listener = admin->listener_.get()] {
-    listener->server.listen_after_bind();
-    listener->ended = true;
-  });
-  // The library's stop() does nothing before its loop has begun.
-  while (!server.is_running() && !admin->listener_->ended) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return admin;
-}
-
-HttpAdmin::~HttpAdmin() {
-  if (!thread_.joinable()) return;
-  listener_->server.stop();
-  thread_.join();
+  auto listener = HttpListener::Start(
+      address,
+      [state, metrics_text = std::move(metrics_text)](const std::string& path,
+                                                      const std::string& query) -> HttpPage {
+        if (path == "/metrics") return {200, kPrometheusText, metrics_text()};
+        if (path == "/livez") return Live(*state);
+        if (path == "/readyz" || path == "/healthz") return Ready(*state, HasKey(query, "verbose"));
+        if (path == "/version") {
+          return JsonPage(200, {{"version", Version()}, {"commit", Commit()}});
+        }
+        return JsonPage(404, {{"error", "no such page"}});
+      },
+      HttpLimits());
+  if (listener.ok()) return listener;
+  return absl::UnavailableError(absl::StrCat(listener.status().message(), " (--admin-address)"));
 }
 
 }  // namespace sparsed::server

@@ -51,6 +51,10 @@ Log::Log(const std::string& level, const std::string& format)
 }
 Log::~Log() = default;
 
+void Log::SetLevel(const std::string& level) {
+  sink_->logger.set_level(spdlog::level::from_str(level));
+}
+
 void Log::Info(const std::string& event, const LogFields& fields) const {
   sink_->Write(spdlog::level::info, "info", event, fields);
 }

@@ -17,6 +17,7 @@ class Log {
   Log(const std::string& level, const std::string& format);
   ~Log();
 
+  void SetLevel(const std::string& level);
   void Info(const std::string& event, const LogFields& fields) const;
   void Warning(const std::string& event, const LogFields& fields) const;
   void Error(const std::string& event, const LogFields& fields) const;

@@ -9,5 +9,6 @@ int main(int argc, char** argv) {
     std::fputs(line.output.c_str(), line.exit_code == 0 ? stdout : stderr);
     return line.exit_code;
   }
-  return sparsed::server::Serve(*line.serve);
+  return sparsed::server::Serve(
+      *line.serve, [argc, argv] { return sparsed::server::ParseCommandLine(argc, argv); });
 }

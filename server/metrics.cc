@@ -57,11 +57,15 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
   waiting_ = OneGauge(r, "sparsed_requests_waiting", "Requests in the queue.");
   mask_cache_bytes_ = OneGauge(r, "sparsed_mask_cache_bytes", "Memory of SparseD's patterns.");
   mask_cache_entries_ = OneGauge(r, "sparsed_mask_cache_entries", "Requests that hold patterns.");
+  mask_cache_usage_ =
+      OneGauge(r, "sparsed_mask_cache_usage_ratio", "Memory of SparseD's patterns over its limit.");
   prompt_tokens_ = OneCounter(r, "sparsed_prompt_tokens_total", "Prompt tokens of done requests.");
   generated_tokens_ =
       OneCounter(r, "sparsed_generated_tokens_total", "Tokens committed by done requests.");
   wasted_steps_ = OneCounter(r, "sparsed_wasted_steps_total",
                              "Steps of requests that were cancelled, expired or failed.");
+  slow_clients_ = OneCounter(r, "sparsed_slow_clients_total",
+                             "Streams ended because their clients had stopped reading.");
   queue_seconds_ = OneHistogram(r, "sparsed_request_queue_seconds", "Time that requests waited.",
                                 LatencyBuckets());
   inference_seconds_ = OneHistogram(r, "sparsed_request_inference_seconds",
@@ -116,12 +120,19 @@ void Metrics::StepDone(engine::StepKind phase, double seconds, int64_t sequences
 }
 
 void Metrics::WastedSteps(int64_t steps) { wasted_steps_->Increment(static_cast<double>(steps)); }
+void Metrics::SlowClients(int64_t streams) {
+  slow_clients_->Increment(static_cast<double>(streams));
+}
 void Metrics::SetWaiting(int64_t requests) { waiting_->Set(static_cast<double>(requests)); }
 
 void Metrics::SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches) {
   running_->Set(static_cast<double>(requests));
   mask_cache_bytes_->Set(static_cast<double>(mask_cache_bytes));
   mask_cache_entries_->Set(static_cast<double>(mask_caches));
+  if (mask_cache_limit_ > 0) {
+    mask_cache_usage_->Set(static_cast<double>(mask_cache_bytes) /
+                           static_cast<double>(mask_cache_limit_));
+  }
 }
 
 std::string Metrics::Text() const {

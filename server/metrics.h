@@ -28,7 +28,10 @@ class Metrics {
   // phase: the dearest kind among the sequences of the step.
   void StepDone(engine::StepKind phase, double seconds, int64_t sequences, int64_t committed);
   void WastedSteps(int64_t steps);
+  void SlowClients(int64_t streams);
   void SetWaiting(int64_t requests);
+  // What sparsed_mask_cache_usage_ratio is a ratio of. Before SetRunning.
+  void SetMaskCacheLimit(int64_t bytes) { mask_cache_limit_ = bytes; }
   void SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches);
 
   // Prometheus text format 0.0.4.
@@ -43,9 +46,12 @@ class Metrics {
   prometheus::Gauge* waiting_;
   prometheus::Gauge* mask_cache_bytes_;
   prometheus::Gauge* mask_cache_entries_;
+  prometheus::Gauge* mask_cache_usage_;
+  int64_t mask_cache_limit_ = 0;
   prometheus::Counter* prompt_tokens_;
   prometheus::Counter* generated_tokens_;
   prometheus::Counter* wasted_steps_;
+  prometheus::Counter* slow_clients_;
   prometheus::Histogram* queue_seconds_;
   prometheus::Histogram* inference_seconds_;
   prometheus::Histogram* e2e_seconds_;

@@ -43,7 +43,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Config& config, con
   const auto start = std::chrono::steady_clock::now();
   kernels::BackendOptions options;
   options.device = config.device;
-  options.threads = config.threads;
+  options.threads = static_cast<int>(config.threads);
   std::string why;
   SPARSED_ASSIGN_OR_RETURN(std::unique_ptr<kernels::Backend> backend,
                            kernels::CreateBackend(options, &why));

@@ -44,8 +44,8 @@ grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* 
     }
     return std::nullopt;
   };
-  return AnswerUnary<v1::ListModelsRequest, v1::ListModelsResponse>(
-      context, bytes, response, *parts_.access, parts_.clock, "ListModels", handle);
+  return AnswerUnary<v1::ListModelsRequest, v1::ListModelsResponse>(context, bytes, response,
+                                                                    unary(), "ListModels", handle);
 }
 
 grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* context,
@@ -59,8 +59,8 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* co
     Describe(*model, parts_.state->phase() == Phase::kServing, answer->mutable_model());
     return std::nullopt;
   };
-  return AnswerUnary<v1::GetModelRequest, v1::GetModelResponse>(
-      context, bytes, response, *parts_.access, parts_.clock, "GetModel", handle);
+  return AnswerUnary<v1::GetModelRequest, v1::GetModelResponse>(context, bytes, response, unary(),
+                                                                "GetModel", handle);
 }
 
 grpc::ServerUnaryReactor* ModelService::GetServerInfo(grpc::CallbackServerContext* context,
@@ -83,7 +83,7 @@ grpc::ServerUnaryReactor* ModelService::GetServerInfo(grpc::CallbackServerContex
     return std::nullopt;
   };
   return AnswerUnary<v1::GetServerInfoRequest, v1::GetServerInfoResponse>(
-      context, bytes, response, *parts_.access, parts_.clock, "GetServerInfo", handle);
+      context, bytes, response, unary(), "GetServerInfo", handle);
 }
 
 }  // namespace sparsed::server

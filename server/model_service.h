@@ -8,6 +8,7 @@
 #include "server/access_log.h"
 #include "server/clock.h"
 #include "server/server_state.h"
+#include "server/unary.h"
 #include "sparsed/v1/model.grpc.pb.h"
 
 namespace sparsed::server {
@@ -22,6 +23,7 @@ class ModelService final : public RawModelService {
   struct Parts {
     const ServerState* state = nullptr;
     const AccessLog* access = nullptr;
+    const Entry* entry = nullptr;
     Clock clock;
     TimePoint started;
     std::map<std::string, uint64_t> limits;  // the configured ones
@@ -39,6 +41,8 @@ class ModelService final : public RawModelService {
                                           grpc::ByteBuffer* response) override;
 
  private:
+  UnaryParts unary() const { return {*parts_.entry, *parts_.access, parts_.clock}; }
+
   Parts parts_;
 };
 

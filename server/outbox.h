@@ -1,5 +1,6 @@
 // The events of one stream that are not written yet. However slow the reader, it holds at most one
-// event of each kind: newer progress and frames replace older ones, committed text is merged.
+// event of each kind: newer progress and frames replace older ones, committed text is merged. So
+// it is full as soon as it holds text while a write is in flight.
 // Next: server/stream.h
 #pragma once
 
@@ -21,6 +22,8 @@ class Outbox {
   // The next event to write: accepted, then text, progress, frame, and the final one at last.
   std::optional<v1::StreamGenerateResponse> Next();
   bool final_sent() const { return final_sent_; }
+  // Text that will never change, or the end, waits to be written.
+  bool holds_committed() const { return block_ || final_; }
 
  private:
   bool accepted_sent_ = false;

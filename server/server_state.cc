@@ -6,7 +6,7 @@ void ServerState::SetServing(const ServedModel* model) {
   model_.store(model);
   Phase loading = Phase::kLoading;
   if (phase_.compare_exchange_strong(loading, Phase::kServing) && listener_) {
-    listener_(Phase::kServing);
+    listener_(ready());
   }
 }
 
@@ -15,7 +15,11 @@ void ServerState::Stop(Phase phase) {
   do {
     if (before == phase || before == Phase::kFailed) return;
   } while (!phase_.compare_exchange_weak(before, phase));
-  if (listener_) listener_(phase);
+  if (listener_) listener_(ready());
+}
+
+void ServerState::SetStalled(bool stalled) {
+  if (stalled_.exchange(stalled) != stalled && listener_) listener_(ready());
 }
 
 const char* ServerState::Name(Phase phase) {

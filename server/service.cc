@@ -4,7 +4,6 @@
 #include <chrono>
 #include <utility>
 
-#include "absl/strings/str_format.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "server/input.h"
 #include "server/unary.h"
@@ -12,12 +11,6 @@
 
 namespace sparsed::server {
 namespace {
-
-// A version 4 UUID.
-std::string MakeUuid(uint64_t high, uint64_t low) {
-  return absl::StrFormat("%08x-%04x-4%03x-%04x-%012x", high >> 32, high >> 16 & 0xFFFF,
-                         high & 0xFFF, 0x8000 | (low >> 48 & 0x3FFF), low & 0xFFFFFFFFFFFF);
-}
 
 // Time that the client still gives; very long where it set no deadline.
 std::chrono::system_clock::duration TimeLeft(const grpc::CallbackServerContext& context) {
@@ -47,15 +40,6 @@ std::optional<Failure> TokenizeInput(const v1::TokenizeRequest& request, const S
 
 }  // namespace
 
-CallInfo GenerationService::Info(const grpc::CallbackServerContext& context,
-                                 const char* method) const {
-  CallInfo info;
-  info.method = method;
-  info.peer = context.peer();
-  info.generation = true;
-  return info;
-}
-
 std::optional<Failure> GenerationService::MakeTicket(const grpc::CallbackServerContext& context,
                                                      const v1::GenerateRequest& request,
                                                      TimePoint arrival, Ticket* ticket) const {
@@ -75,18 +59,20 @@ std::optional<Failure> GenerationService::MakeTicket(const grpc::CallbackServerC
 }
 
 template <typename Call>
-void GenerationService::Submit(const grpc::CallbackServerContext& context,
+void GenerationService::Submit(grpc::CallbackServerContext* context,
                                const v1::StreamGenerateRequest& request,
                                std::optional<Failure> failure,
                                const std::shared_ptr<Call>& call) const {
   const TimePoint arrival = parts_.clock();
   const std::string& wanted_id = request.request().request_id();
+  CallInfo& info = call->info();
+  if (!wanted_id.empty() && IsValidRequestId(wanted_id)) info.request_id = wanted_id;
+  SendRequestId(context, info.request_id);
   Ticket ticket;
-  ticket.request_id = !wanted_id.empty() && IsValidRequestId(wanted_id)
-                          ? wanted_id
-                          : MakeUuid(parts_.random(), parts_.random());
-  call->SetRequestId(ticket.request_id);
-  if (!failure) failure = MakeTicket(context, request.request(), arrival, &ticket);
+  ticket.request_id = info.request_id;
+  ticket.trace_id = info.trace_id;
+  ticket.span_id = info.span_id;
+  if (!failure) failure = MakeTicket(*context, request.request(), arrival, &ticket);
   uint32_t position = 0;
   v1::Accepted accepted;
   if (!failure) {
@@ -112,19 +98,26 @@ void GenerationService::Submit(const grpc::CallbackServerContext& context,
 grpc::ServerUnaryReactor* GenerationService::Generate(grpc::CallbackServerContext* context,
                                                       const grpc::ByteBuffer* bytes,
                                                       grpc::ByteBuffer* response) {
-  const auto call = UnaryCall::Create(context, response, parts_.access, Info(*context, "Generate"));
+  CallInfo info = parts_.entry->Describe(*context, "grpc", "Generate");
+  info.generation = true;
   v1::StreamGenerateRequest request;
-  std::optional<Failure> failure = ParseMessage(*bytes, request.mutable_request());
-  Submit(*context, request, std::move(failure), call);
+  std::optional<Failure> failure = parts_.entry->Authenticate(*context, info);
+  if (!failure) failure = ParseMessage(*bytes, request.mutable_request());
+  const auto call = UnaryCall::Create(context, response, parts_.access, std::move(info));
+  Submit(context, request, std::move(failure), call);
   return call.get();
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationService::StreamGenerate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
-  const auto call = StreamCall::Create(context, parts_.access, Info(*context, "StreamGenerate"));
+  CallInfo info = parts_.entry->Describe(*context, "grpc", "StreamGenerate");
+  info.generation = true;
   v1::StreamGenerateRequest request;
-  std::optional<Failure> failure = ParseMessage(*bytes, &request);
-  Submit(*context, request, std::move(failure), call);
+  std::optional<Failure> failure = parts_.entry->Authenticate(*context, info);
+  if (!failure) failure = ParseMessage(*bytes, &request);
+  const auto call =
+      StreamCall::Create(context, parts_.access, parts_.open_streams, std::move(info));
+  Submit(context, request, std::move(failure), call);
   return call.get();
 }
 
@@ -142,8 +135,8 @@ grpc::ServerUnaryReactor* GenerationService::Tokenize(grpc::CallbackServerContex
     }
     return failure;
   };
-  return AnswerUnary<v1::TokenizeRequest, v1::TokenizeResponse>(
-      context, bytes, response, *parts_.access, parts_.clock, "Tokenize", handle);
+  return AnswerUnary<v1::TokenizeRequest, v1::TokenizeResponse>(context, bytes, response, unary(),
+                                                                "Tokenize", handle);
 }
 
 grpc::ServerUnaryReactor* GenerationService::Detokenize(grpc::CallbackServerContext* context,
@@ -167,8 +160,8 @@ grpc::ServerUnaryReactor* GenerationService::Detokenize(grpc::CallbackServerCont
     answer->set_text(model->tokenizer->Decode(ids, request.keep_special()));
     return std::nullopt;
   };
-  return AnswerUnary<v1::DetokenizeRequest, v1::DetokenizeResponse>(
-      context, bytes, response, *parts_.access, parts_.clock, "Detokenize", handle);
+  return AnswerUnary<v1::DetokenizeRequest, v1::DetokenizeResponse>(context, bytes, response,
+                                                                    unary(), "Detokenize", handle);
 }
 
 }  // namespace sparsed::server

@@ -13,6 +13,7 @@
 #include "server/clock.h"
 #include "server/queue.h"
 #include "server/server_state.h"
+#include "server/unary.h"
 #include "sparsed/v1/generation.grpc.pb.h"
 
 namespace sparsed::server {
@@ -32,8 +33,10 @@ class GenerationService final : public RawGenerationService {
     const ServerState* state = nullptr;
     RequestQueue* queue = nullptr;
     const AccessLog* access = nullptr;
+    const Entry* entry = nullptr;
+    OpenStreams* open_streams = nullptr;
     Clock clock;
-    std::function<uint64_t()> random;  // for seeds and ids; thread-safe
+    std::function<uint64_t()> random;  // for seeds; thread-safe
     Duration max_request_time{};
   };
   explicit GenerationService(Parts parts) : parts_(std::move(parts)) {}
@@ -51,13 +54,13 @@ class GenerationService final : public RawGenerationService {
                                        grpc::ByteBuffer* response) override;
 
  private:
-  CallInfo Info(const grpc::CallbackServerContext& context, const char* method) const;
+  UnaryParts unary() const { return {*parts_.entry, *parts_.access, parts_.clock}; }
   // The last stage before the queue: everything of the ticket but its sink.
   std::optional<Failure> MakeTicket(const grpc::CallbackServerContext& context,
                                     const v1::GenerateRequest& request, TimePoint arrival,
                                     Ticket* ticket) const;
   template <typename Call>
-  void Submit(const grpc::CallbackServerContext& context, const v1::StreamGenerateRequest& request,
+  void Submit(grpc::CallbackServerContext* context, const v1::StreamGenerateRequest& request,
               std::optional<Failure> failure, const std::shared_ptr<Call>& call) const;
 
   Parts parts_;

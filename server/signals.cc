@@ -15,6 +15,7 @@ sigset_t WaitedSignals() {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
   sigaddset(&set, SIGUSR1);
   return set;
 }
@@ -42,6 +43,7 @@ WakeUp WaitForWakeUp(std::optional<Duration> timeout) {
       signal = sigwaitinfo(&set, nullptr);
     }
     if (signal == SIGUSR1) return WakeUp::kEngineEnded;
+    if (signal == SIGHUP) return WakeUp::kReload;
     if (signal > 0) return WakeUp::kStopSignal;
   }
 }

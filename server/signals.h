@@ -8,9 +8,9 @@
 
 namespace sparsed::server {
 
-enum class WakeUp { kStopSignal, kEngineEnded, kTimeout };
+enum class WakeUp { kStopSignal, kReload, kEngineEnded, kTimeout };
 
-// Blocks SIGTERM, SIGINT and SIGUSR1 in this thread and those it starts.
+// Blocks SIGTERM, SIGINT, SIGHUP (kReload) and SIGUSR1 in this thread and those it starts.
 void BlockSignals();
 // Waits in the calling thread; no timeout: for ever.
 WakeUp WaitForWakeUp(std::optional<Duration> timeout);

@@ -42,12 +42,14 @@ absl::Status StepLoop::Run() {
       continue;
     }
     const TimePoint before = parts_.clock();
+    heartbeat_.StepBegins(before, parts_.engine->batch_tokens());
     const absl::StatusOr<std::vector<engine::SequenceStep>> steps = parts_.engine->Step();
     if (!steps.ok()) {
       StopOnDeviceFault(steps.status());
       return steps.status();
     }
     Deliver(*steps, Seconds(parts_.clock() - before));
+    heartbeat_.StepEnded(parts_.clock());
   }
 }
 
@@ -60,6 +62,8 @@ void StepLoop::DropCancelledAndExpired() {
       it = Fail(it, DeadlineWhileRunning(request.steps_done(), planned));
     } else if (request.ticket().sink->cancelled()) {
       it = Fail(it, Cancelled());
+    } else if (request.ticket().sink->too_slow()) {
+      it = Fail(it, SlowConsumer());
     } else {
       ++it;
     }
@@ -92,8 +96,10 @@ void StepLoop::Start(Ticket ticket, TimePoint now) {
     parts_.queue->PutBack(std::move(ticket));
     return;
   }
-  parts_.log->Error("start_failed",
-                    {{"request_id", ticket.request_id}, {"cause", Text(id.status())}});
+  parts_.log->Error("start_failed", {{"request_id", ticket.request_id},
+                                     {"trace_id", ticket.trace_id},
+                                     {"span_id", ticket.span_id},
+                                     {"cause", Text(id.status())}});
   FailWaiting(ticket, Internal(), now);
 }
 
@@ -108,6 +114,8 @@ void StepLoop::Deliver(const std::vector<engine::SequenceStep>& steps, double se
     ActiveRequest& request = it->second;
     if (!step.error.ok()) {
       parts_.log->Error("sequence_failed", {{"request_id", request.ticket().request_id},
+                                            {"trace_id", request.ticket().trace_id},
+                                            {"span_id", request.ticket().span_id},
                                             {"step", step.step},
                                             {"cause", Text(step.error)}});
       Fail(it, Internal());

@@ -13,6 +13,7 @@
 #include "server/active_request.h"
 #include "server/batcher.h"
 #include "server/clock.h"
+#include "server/heartbeat.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/queue.h"
@@ -38,6 +39,7 @@ class StepLoop {
   absl::Status Run();
   // At the next turn all requests, waiting and running, end with DrainTimeout. Any thread.
   void CancelAll() { cancel_all_.store(true); }
+  const Heartbeat& heartbeat() const { return heartbeat_; }
 
  private:
   using Running = std::map<engine::SequenceId, ActiveRequest>;
@@ -55,6 +57,7 @@ class StepLoop {
 
   Parts parts_;
   Running running_;
+  Heartbeat heartbeat_;
   std::atomic<bool> cancel_all_ = false;
 };
 

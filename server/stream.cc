@@ -64,6 +64,28 @@ void Stream::WriteDone(bool ok) {
   Pump();
 }
 
+bool Stream::CheckReader(TimePoint now, Duration limit) {
+  bool abort = false;
+  {
+    const std::lock_guard lock(mu_);
+    if (!writing_ || !(outbox_.holds_committed() || ended_)) {
+      stalled_write_ = 0;
+      return false;
+    }
+    if (stalled_write_ != writes_) {
+      stalled_write_ = writes_;
+      stalled_since_ = now;
+      return false;
+    }
+    if (now - stalled_since_ < limit) return false;
+    stalled_since_ = now;
+    abort = ended_ || too_slow_;
+    too_slow_ = true;
+  }
+  if (abort) AbortCall();
+  return true;
+}
+
 void Stream::Pump() {
   std::optional<v1::StreamGenerateResponse> event;
   std::optional<Failure> failure;
@@ -73,6 +95,7 @@ void Stream::Pump() {
     if (!failure_ && !broken_) event = outbox_.Next();
     if (event) {
       writing_ = true;
+      ++writes_;
     } else if (failure_ || (ended_ && (broken_ || outbox_.final_sent()))) {
       finished_ = true;
       failure = std::move(failure_);

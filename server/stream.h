@@ -4,9 +4,11 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <mutex>
 #include <optional>
 
+#include "server/clock.h"
 #include "server/event_sink.h"
 #include "server/outbox.h"
 
@@ -17,6 +19,7 @@ namespace sparsed::server {
 class Stream : public EventSink {
  public:
   bool cancelled() const override { return cancelled_.load(std::memory_order_relaxed); }
+  bool too_slow() const override { return too_slow_.load(std::memory_order_relaxed); }
   void OnProgress(const v1::Progress& progress) override;
   void OnFrame(const v1::Frame& frame) override;
   void OnBlock(const v1::Block& block) override;
@@ -25,6 +28,11 @@ class Stream : public EventSink {
 
   // The queue took the request. May come after events of the engine; they wait for it.
   void Accept(const v1::Accepted& accepted);
+
+  // To be called now and then. Where one write has lasted for `limit` or longer while committed
+  // text or the end waits behind it, the request becomes too_slow; where that does not help within
+  // another `limit`, the call is aborted. Returns whether it has just become either.
+  bool CheckReader(TimePoint now, Duration limit);
 
  protected:
   // The client is gone or has cancelled. In either order with a failed write; idempotent.
@@ -36,19 +44,25 @@ class Stream : public EventSink {
   virtual void StartWrite(const v1::StreamGenerateResponse& event) = 0;
   // Ends the call; null: OK. Called exactly once, with no write in flight.
   virtual void FinishCall(const Failure* failure) = 0;
+  // Makes the write in flight fail. May come when the call is already over.
+  virtual void AbortCall() = 0;
 
  private:
   void Pump();
 
   std::atomic<bool> cancelled_ = false;
+  std::atomic<bool> too_slow_ = false;
   std::mutex mu_;
   // The members below are guarded by mu_.
   Outbox outbox_;
   std::optional<Failure> failure_;
-  bool ended_ = false;     // OnResult or OnFailure was called
-  bool broken_ = false;    // a write failed
-  bool writing_ = false;   // a write is in flight
-  bool finished_ = false;  // FinishCall was called
+  bool ended_ = false;          // OnResult or OnFailure was called
+  bool broken_ = false;         // a write failed
+  bool writing_ = false;        // a write is in flight
+  bool finished_ = false;       // FinishCall was called
+  uint64_t writes_ = 0;         // begun so far
+  uint64_t stalled_write_ = 0;  // the one that CheckReader saw last; 0: none
+  TimePoint stalled_since_;
 };
 
 }  // namespace sparsed::server

@@ -32,6 +32,8 @@ struct ValidRequest {
 struct Ticket {
   uint64_t number = 0;  // given by the queue, in order of arrival
   std::string request_id;
+  std::string trace_id;
+  std::string span_id;
   std::string model;
   ValidRequest valid;
   engine::Reservation need;

@@ -10,31 +10,40 @@
 #include "server/access_log.h"
 #include "server/calls.h"
 #include "server/clock.h"
+#include "server/entry.h"
 #include "server/wire.h"
 
 namespace sparsed::server {
+
+// All borrowed for the call.
+struct UnaryParts {
+  const Entry& entry;
+  const AccessLog& access;
+  const Clock& clock;
+};
 
 // handler(const Request&, Response*) returns a std::optional<Failure>.
 template <typename Request, typename Response, typename Handler>
 grpc::ServerUnaryReactor* AnswerUnary(grpc::CallbackServerContext* context,
                                       const grpc::ByteBuffer* in, grpc::ByteBuffer* out,
-                                      const AccessLog& access, const Clock& clock,
-                                      const char* method, const Handler& handler) {
-  const TimePoint arrival = clock();
+                                      const UnaryParts& parts, const char* method,
+                                      const Handler& handler) {
+  const TimePoint arrival = parts.clock();
+  CallInfo info = parts.entry.Describe(*context, "grpc", method);
+  SendRequestId(context, info.request_id);
   Request request;
   Response response;
-  std::optional<Failure> failure = ParseMessage(*in, &request);
+  std::optional<Failure> failure = parts.entry.Authenticate(*context, info);
+  if (failure) parts.access.CountRejection(*failure);
+  if (!failure) failure = ParseMessage(*in, &request);
   if (!failure) failure = handler(request, &response);
   if (!failure) *out = SerializeMessage(response);
 
-  CallInfo info;
-  info.method = method;
-  info.peer = context->peer();
   RunStats stats;
-  stats.total_seconds = Seconds(clock() - arrival);
-  access.Write(info, failure ? &*failure : nullptr, stats);
+  stats.total_seconds = Seconds(parts.clock() - arrival);
+  parts.access.Write(info, failure ? &*failure : nullptr, stats);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(EndStatus(context, failure ? &*failure : nullptr, ""));
+  reactor->Finish(EndStatus(context, failure ? &*failure : nullptr, info.request_id));
   return reactor;
 }
 

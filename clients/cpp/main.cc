@@ -1,5 +1,6 @@
 // sparsedctl: the command-line client of sparsed.
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -8,16 +9,36 @@
 #include "clients/cpp/errors.h"
 #include "clients/cpp/interrupt.h"
 
+namespace {
+
+void AddConnectionOptions(CLI::App& app, sparsed::clients::ConnectionOptions& connect) {
+  app.add_option("--address,-a", connect.address,
+                 "Where the server listens; may follow the command")
+      ->type_name("HOST:PORT")
+      ->envname("SPARSEDCTL_ADDRESS")
+      ->take_last()
+      ->capture_default_str();
+  const auto add_file = [&app](const char* flag, std::string& path, const char* variable,
+                               const char* help) {
+    app.add_option(flag, path, help)->type_name("FILE")->envname(variable)->take_last();
+  };
+  add_file("--tls-ca", connect.tls_ca, "SPARSEDCTL_TLS_CA",
+           "TLS, with the authority (PEM) of the server's certificate");
+  add_file("--tls-cert", connect.tls_cert, "SPARSEDCTL_TLS_CERT", "Certificate (PEM) to show it");
+  add_file("--tls-key", connect.tls_key, "SPARSEDCTL_TLS_KEY", "Key (PEM) of that certificate");
+  add_file("--token-file", connect.token_file, "SPARSEDCTL_TOKEN_FILE",
+           "File with the bearer token to send");
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   namespace clients = sparsed::clients;
   clients::Interrupt interrupt;
   CLI::App app(
       "Command-line client of sparsed, an inference server for diffusion language models.");
-  std::string address = "127.0.0.1:8001";
-  app.add_option("--address,-a", address, "Where the server listens; may follow the command")
-      ->type_name("HOST:PORT")
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
-      ->capture_default_str();
+  clients::ConnectionOptions connect;
+  AddConnectionOptions(app, connect);
   app.require_subcommand(1);
   app.fallthrough();
   app.footer(
@@ -35,7 +56,11 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? clients::kExitOk : clients::kExitUsage;
   }
   clients::Connection connection;
-  connection.Open(address);
+  const absl::Status opened = connection.Open(connect);
+  if (!opened.ok()) {
+    std::fprintf(stderr, "error: %s\n", std::string(opened.message()).c_str());
+    return clients::kExitUsage;
+  }
   clients::Environment environment{connection, interrupt};
   for (const clients::Command& command : commands) {
     if (command.parser->parsed()) return command.run(environment);

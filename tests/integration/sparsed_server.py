@@ -49,11 +49,14 @@ MODEL = "sparsed.v1.ModelService"
 
 
 class Client:
-    """One channel and all methods."""
+    """One channel and all methods; over TLS where there are credentials."""
 
-    def __init__(self, port):
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}",
-                                             options=[("grpc.enable_retries", 0)])
+    def __init__(self, port, credentials=None, options=()):
+        # A channel of its own: equal ones share a connection.
+        options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1), *options]
+        address = f"127.0.0.1:{port}"
+        self.channel = (grpc.secure_channel(address, credentials, options) if credentials
+                        else grpc.insecure_channel(address, options))
         self.generate = self._unary(GENERATION, "Generate", g.GenerateRequest, g.GenerateResponse)
         self.stream = self.channel.unary_stream(
             f"/{GENERATION}/StreamGenerate", g.StreamGenerateRequest.SerializeToString,
@@ -88,7 +91,8 @@ class Client:
 class Server:
     """A running `sparsed serve` on free ports; use it as a context manager."""
 
-    def __init__(self, *flags, model_dir=MODEL_DIR, env=None):
+    def __init__(self, *flags, model_dir=MODEL_DIR, env=None, credentials=None):
+        self.credentials = credentials
         command = [BINARY, "serve", "--model", model_dir, "--grpc-address", "127.0.0.1:0",
                    "--admin-address", "127.0.0.1:0", "--drain-delay-seconds", "0", *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
@@ -124,7 +128,7 @@ class Server:
         self.port = listening["grpc_port"]
         self.admin_port = listening["admin_port"]
         self.wait_for("serving")
-        self.client = Client(self.port)
+        self.client = Client(self.port, self.credentials)
         return self
 
     def __exit__(self, *_):

@@ -1,18 +1,19 @@
 """The health service: names, and what Watch sees from start to end."""
 
+import json
 import queue
 import threading
 
 import grpc
 
-from sparsed_server import GENERATION, MODEL, Client, Server, failure_of, h
+from sparsed_server import GENERATION, MODEL, Client, Server, failure_of, g, h
 
 SERVING = h.HealthCheckResponse.SERVING
 NOT_SERVING = h.HealthCheckResponse.NOT_SERVING
 
 
 def test_check(client):
-    for name in ("", GENERATION, MODEL):
+    for name in ("", GENERATION, MODEL, "model/nano"):
         assert client.check(h.HealthCheckRequest(service=name)).status == SERVING
     error = failure_of(lambda: client.check(h.HealthCheckRequest(service="nobody")))
     assert error.code() == grpc.StatusCode.NOT_FOUND
@@ -62,6 +63,28 @@ def test_watch_sees_loading_serving_and_drain():
     assert named.get(timeout=10) is None
     assert server.process.wait(10) == 0
     client.close()
+
+
+def test_a_step_that_lasts_too_long_is_told_and_so_is_its_end():
+    # Two tenths of a second are not enough for a step over 6,000 tokens.
+    with Server("--stall-seconds", "0.1") as server:
+        seen = collect(server.client.watch(h.HealthCheckRequest()))
+        assert seen.get(timeout=10) == SERVING
+        ids = g.TokenIds(ids=[100] * (6000))
+        request = g.GenerateRequest(token_ids=ids, sampling=g.SamplingOptions(
+            gen_length=32, steps=1), sparse=g.SparseOptions(mode=g.SPARSE_MODE_OFF))
+        call = server.client.stream(g.StreamGenerateRequest(request=request))
+        assert seen.get(timeout=60) == NOT_SERVING
+        server.wait_for("engine_stalled")
+        status, body = server.http("/readyz?verbose")
+        if status == 503:  # else the step has just ended
+            assert json.loads(body)["reasons"] == ["stalled"]
+            assert json.loads(body)["checks"]["engine"] == "stalled"
+        assert list(call)[-1].WhichOneof("event") == "final"
+        assert seen.get(timeout=10) == SERVING
+        server.wait_for("engine_recovered")
+        assert server.http("/readyz")[0] == 200
+        assert server.http("/livez")[0] == 200
 
 
 def test_open_watches_do_not_hold_up_the_end():

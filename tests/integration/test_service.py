@@ -83,10 +83,23 @@ def test_reflection_lists_and_describes_every_service(reflect):
         assert 4 in answer, f"{name} has no descriptor"
 
 
+def test_reflection_can_be_turned_off():
+    with Server("--no-reflection") as server:
+        call = server.client.channel.stream_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", lambda b: b,
+            lambda b: b)
+        error = failure_of(lambda: next(iter(call(iter([message((7, b"*"))])))))
+        assert error.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
 def test_admin_pages(server):
     assert server.http("/livez")[0] == 200
     assert server.http("/readyz")[0] == 200
     assert server.http("/healthz")[0] == 200
+    status, body = server.http("/readyz?verbose")
+    assert status == 200 and json.loads(body) == {
+        "ready": True,
+        "checks": {"phase": "serving", "model_loaded": True, "engine": "ok"}}
     status, body = server.http("/version")
     assert status == 200 and json.loads(body)["version"]
     assert server.http("/nothing")[0] == 404
@@ -117,6 +130,44 @@ def test_access_lines(server, client):
     assert line["generated_tokens"] == 32 and line["run_ms"] > 0
     assert line["peer"].startswith("ipv4:127.0.0.1")
     assert line["ts"].endswith("Z") and line["level"] == "info"
+
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+
+
+def test_the_callers_trace_and_request_id_are_taken_up(server, client):
+    calls = {
+        "Generate": lambda **kw: client.generate.with_call(short_request(), **kw)[1],
+        "Tokenize": lambda **kw: client.tokenize.with_call(g.TokenizeRequest(text="a"), **kw)[1],
+        "ListModels": lambda **kw: client.list_models.with_call(m.ListModelsRequest(), **kw)[1],
+    }
+    for method, call in calls.items():
+        name = f"caller-{method}"
+        made = call(metadata=[("x-request-id", name), ("traceparent", f"00-{TRACE}-{SPAN}-01"),
+                              ("tracestate", "vendor=1")])
+        assert dict(made.initial_metadata())["x-request-id"] == name
+        line = server.wait_for("access", request_id=name)
+        assert line["method"] == method
+        assert line["trace_id"] == TRACE and line["parent_span_id"] == SPAN
+        assert line["trace_state"] == "vendor=1"
+        assert len(line["span_id"]) == 16 and line["span_id"] != SPAN
+
+
+def test_a_trace_or_id_that_is_wrong_is_replaced(server, client):
+    for i, (parent, request_id) in enumerate((
+            (f"00-{TRACE}-{SPAN}", "a b"), (f"00-{TRACE.upper()}-{SPAN}-01", "x" * 129),
+            (f"00-{'0' * 32}-{SPAN}-01", ""), ("text", "a b"))):
+        made = client.list_models.with_call(m.ListModelsRequest(), metadata=[
+            ("x-request-id", request_id), ("traceparent", parent), ("tracestate", f"n=v{i}")])[1]
+        given = dict(made.initial_metadata())["x-request-id"]
+        assert given and given != request_id
+        line = server.wait_for("access", request_id=given)
+        assert len(line["trace_id"]) == 32 and line["trace_id"] != TRACE
+        assert "parent_span_id" not in line and "trace_state" not in line
+    # A request's own id goes before the header's.
+    client.generate(short_request(request_id="own"), metadata=[("x-request-id", "header")])
+    assert server.wait_for("access", request_id="own")
 
 
 def run(*args, **kwargs):

@@ -43,7 +43,7 @@ RULES = [
                                            r"utf8proc\.h"]),
     (r"engine/.*", [r"engine/.*", KERNELS_PUBLIC, ABSL]),
     (r"server/.*", [r"server/.*", ENGINE_PUBLIC, PROTO, GRPC, ABSL, JSON, r"spdlog/.*",
-                    r"prometheus/.*", r"httplib\.h", r"CLI/.*"]),
+                    r"prometheus/.*", r"CLI/.*", r"openssl/.*"]),
     (r"clients/.*", [r"clients/.*", PROTO, GRPC, ABSL, JSON, r"CLI/.*", r"zlib\.h"]),
     (r"tests/.*", [r".*"]),
 ]
@@ -152,7 +152,7 @@ SAMPLES = [
     ("server/a.cc", '#include "kernels/backend.h"\n', "may not include kernels/backend.h"),
     ("server/b.cc", '#include "engine/mask_selector.h"\n', "may not include engine/mask_sel"),
     ("server/c.cc", '#include "engine/gone/engine.h"\n', "there is no engine/gone/engine.h"),
-    ("server/ok.cc", "#include <grpcpp/grpcpp.h>\n#include <httplib.h>\n", ""),
+    ("server/ok.cc", "#include <grpcpp/grpcpp.h>\n#include <openssl/sha.h>\n", ""),
     ("clients/cpp/a.cc", '#include "server/config.h"\n', "may not include server/config.h"),
     ("clients/cpp/ok.cc", '#include "sparsed/v1/model.grpc.pb.h"\n#include <zlib.h>\n', ""),
     ("tests/unit/ok.cc", "#include <spdlog/spdlog.h>\nvoid f() { try { g(); } catch (...) {} }\n",

@@ -65,6 +65,13 @@ TEST_CASE("errors: each has the code and the details that clients are promised")
   CHECK(running.domain() == "sparsed");
   CHECK(running.metadata().at("steps_done") == "3");
 
+  CHECK(SlowConsumer().code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(DetailOf<google::rpc::ErrorInfo>(SlowConsumer()).reason() == "SLOW_CONSUMER");
+  for (const Failure& refused : {TokenMissing(), TokenInvalid()}) {
+    CHECK(refused.code() == grpc::StatusCode::UNAUTHENTICATED);
+    CHECK(DetailOf<google::rpc::ErrorInfo>(refused).domain() == "sparsed");
+  }
+
   CHECK(Cancelled().code() == grpc::StatusCode::CANCELLED);
   CHECK(Internal().code() == grpc::StatusCode::INTERNAL);
   CHECK(CodeName(grpc::StatusCode::OK) == "OK");

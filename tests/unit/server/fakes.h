@@ -75,6 +75,8 @@ class RecordingSink final : public EventSink {
  public:
   bool cancelled() const override { return cancelled_; }
   void Cancel() { cancelled_ = true; }
+  bool too_slow() const override { return too_slow_; }
+  void MakeTooSlow() { too_slow_ = true; }
 
   void OnProgress(const v1::Progress& progress_event) override {
     const std::lock_guard lock(mu_);
@@ -117,6 +119,7 @@ class RecordingSink final : public EventSink {
 
  private:
   std::atomic<bool> cancelled_ = false;
+  std::atomic<bool> too_slow_ = false;
   std::mutex mu_;
 };
 

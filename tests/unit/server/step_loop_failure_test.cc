@@ -48,6 +48,23 @@ TEST_CASE_METHOD(LoopFixture, "loop: cancelled while a step runs, a request take
                             "\n") != std::string::npos);
 }
 
+TEST_CASE_METHOD(LoopFixture, "loop: a client that is too slow loses its place within a step") {
+  Build();
+  const auto slow = PushPlain(32, 32, 1);
+  const auto other = PushPlain(32, 8, 2);
+  on_step = [&](int step) {
+    if (step == 2) slow->MakeTooSlow();
+  };
+  REQUIRE(Run().ok());
+  CHECK(slow->ends == 1);
+  REQUIRE(slow->failure.has_value());
+  CHECK(slow->failure->code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(slow->stats.steps == 3);
+  CHECK(other->result.has_value());
+  CHECK(steps == 8);
+  CHECK(EngineEmpty());
+}
+
 TEST_CASE_METHOD(LoopFixture, "loop: the deadline ends a request that runs, and one that waits") {
   Build({}, 64, {1, 2048, 1 << 20});
   auto running = std::make_shared<RecordingSink>();

@@ -1,5 +1,6 @@
 #include "server/stream.h"
 
+#include "server/open_streams.h"
 #include "tests/unit/server/fakes.h"
 
 namespace sparsed::server {
@@ -13,6 +14,7 @@ class ManualStream final : public Stream {
 
   std::vector<v1::StreamGenerateResponse> writes;
   int finishes = 0;
+  int aborts = 0;
   std::optional<Failure> failure;
 
  private:
@@ -21,7 +23,11 @@ class ManualStream final : public Stream {
     ++finishes;
     if (why != nullptr) failure = *why;
   }
+  void AbortCall() override { ++aborts; }
 };
+
+TimePoint At(int seconds) { return TimePoint(std::chrono::seconds(seconds)); }
+constexpr std::chrono::seconds kLimit(10);
 
 v1::Block MakeBlock(uint32_t position, const std::string& text) {
   v1::Block block;
@@ -131,6 +137,88 @@ TEST_CASE("stream: a refusal ends the call without any event") {
   stream.OnFailure(QueueFull(1, 100), {});
   CHECK(stream.writes.empty());
   CHECK(stream.finishes == 1);
+}
+
+TEST_CASE("stream: a reader that leaves text unread for the limit is too slow") {
+  ManualStream stream;
+  stream.Accept({});
+  stream.OnFrame(MakeFrame(1));
+  // Frames and progress alone may wait for ever: newer ones replace them.
+  CHECK_FALSE(stream.CheckReader(At(0), kLimit));
+  CHECK_FALSE(stream.CheckReader(At(100), kLimit));
+  stream.OnBlock(MakeBlock(0, "a"));
+  CHECK_FALSE(stream.CheckReader(At(101), kLimit));
+  CHECK_FALSE(stream.CheckReader(At(110), kLimit));
+  CHECK_FALSE(stream.too_slow());
+  CHECK(stream.CheckReader(At(111), kLimit));
+  CHECK(stream.too_slow());
+  CHECK(stream.finishes == 0);
+  // The engine sees it and ends the request; the client gets that once it reads on.
+  stream.OnFailure(SlowConsumer(), {});
+  CHECK(stream.aborts == 0);
+  stream.WriteDone(true);
+  CHECK(stream.finishes == 1);
+  REQUIRE(stream.failure.has_value());
+  CHECK(stream.failure->code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(DetailOf<google::rpc::ErrorInfo>(*stream.failure).reason() == "SLOW_CONSUMER");
+  CHECK_FALSE(stream.CheckReader(At(1000), kLimit));
+}
+
+TEST_CASE("stream: every write that is done gives the reader the whole limit again") {
+  ManualStream stream;
+  stream.Accept({});
+  for (int i = 0; i < 10; ++i) {
+    stream.OnBlock(MakeBlock(static_cast<uint32_t>(i), "a"));
+    CHECK_FALSE(stream.CheckReader(At(9 * i), kLimit));
+    CHECK_FALSE(stream.CheckReader(At(9 * i + 8), kLimit));
+    stream.WriteDone(true);
+  }
+  CHECK_FALSE(stream.too_slow());
+}
+
+TEST_CASE("stream: an end that is not read is aborted after the limit, and after a cut again") {
+  ManualStream ended;
+  ended.Accept({});
+  ended.OnResult({}, {});
+  CHECK_FALSE(ended.CheckReader(At(0), kLimit));
+  CHECK(ended.CheckReader(At(10), kLimit));
+  CHECK(ended.aborts == 1);
+  ended.WriteDone(false);
+  CHECK(ended.finishes == 1);
+
+  ManualStream cut;
+  cut.Accept({});
+  cut.OnBlock(MakeBlock(0, "a"));
+  CHECK_FALSE(cut.CheckReader(At(0), kLimit));
+  CHECK(cut.CheckReader(At(10), kLimit));
+  CHECK(cut.aborts == 0);
+  cut.OnFailure(SlowConsumer(), {});
+  CHECK_FALSE(cut.CheckReader(At(19), kLimit));
+  CHECK(cut.CheckReader(At(20), kLimit));
+  CHECK(cut.aborts == 1);
+}
+
+TEST_CASE("stream: the open streams are all looked at, and those that are gone are not") {
+  OpenStreams open;
+  const auto slow = std::make_shared<ManualStream>();
+  const auto quick = std::make_shared<ManualStream>();
+  auto gone = std::make_shared<ManualStream>();
+  for (const auto& stream : {slow, quick, gone}) {
+    stream->Accept({});
+    stream->OnBlock(MakeBlock(0, "a"));
+    open.Add(stream);
+  }
+  gone.reset();
+  quick->WriteDone(true);
+  quick->WriteDone(true);
+  CHECK(open.CheckReaders(At(0), kLimit) == 0);
+  CHECK(open.CheckReaders(At(10), kLimit) == 1);
+  CHECK(slow->too_slow());
+  CHECK_FALSE(quick->too_slow());
+  slow->OnFailure(SlowConsumer(), {});
+  open.Remove(slow.get());
+  CHECK(open.CheckReaders(At(30), kLimit) == 0);
+  CHECK(slow->aborts == 0);
 }
 
 TEST_CASE("stream: cancelling is a flag, in any order with the failed write") {

@@ -6,6 +6,7 @@
 #include <random>
 #include <thread>
 
+#include "server/open_streams.h"
 #include "server/step_loop.h"
 #include "server/stream.h"
 #include "tests/unit/server/fakes.h"
@@ -62,11 +63,14 @@ struct Totals {
 
 class StressStream final : public Stream, public std::enable_shared_from_this<StressStream> {
  public:
-  StressStream(Transport* transport, Totals* totals, bool breaks)
-      : transport_(transport), totals_(totals), breaks_(breaks) {
+  StressStream(Transport* transport, Totals* totals, OpenStreams* open, bool breaks)
+      : transport_(transport), totals_(totals), open_(open), breaks_(breaks) {
     ++totals_->alive;
   }
-  ~StressStream() override { --totals_->alive; }
+  ~StressStream() override {
+    open_->Remove(this);
+    --totals_->alive;
+  }
   using Stream::MarkCancelled;
 
  private:
@@ -88,9 +92,11 @@ class StressStream final : public Stream, public std::enable_shared_from_this<St
     }
     ++totals_->finished;
   }
+  void AbortCall() override {}  // the transport ends every write by itself
 
   Transport* const transport_;
   Totals* const totals_;
+  OpenStreams* const open_;
   const bool breaks_;
   int writes_ = 0;
   int finishes_ = 0;
@@ -116,11 +122,12 @@ Ticket RandomTicket(const engine::Engine& engine, std::mt19937& random,
 
 // One caller: pushes its share, retries where the queue is full, cancels at random.
 void Call(int caller, const engine::Engine& engine, RequestQueue& queue, Transport& transport,
-          Totals& totals) {
+          OpenStreams& open, Totals& totals) {
   std::mt19937 random(static_cast<uint32_t>(caller));
   std::deque<std::weak_ptr<StressStream>> to_cancel;
   for (int i = 0; i < kRequests / kCallers; ++i) {
-    auto stream = std::make_shared<StressStream>(&transport, &totals, random() % 8 == 0);
+    auto stream = std::make_shared<StressStream>(&transport, &totals, &open, random() % 8 == 0);
+    open.Add(stream);
     const bool cancel = random() % 4 == 0;
     if (cancel && random() % 2 == 0) stream->MarkCancelled();
     Ticket ticket = RandomTicket(engine, random, stream);
@@ -154,17 +161,28 @@ TEST_CASE("2,000 requests with random cancels, deadlines and dead clients leave 
   parts.clock = [] { return std::chrono::steady_clock::now(); };
   StepLoop loop(parts);
   Totals totals;
+  OpenStreams open;
   absl::Status status = absl::UnknownError("did not run");
   {
     Transport transport;
     std::thread engine_thread([&] { status = loop.Run(); });
     std::vector<std::thread> callers;
     for (int caller = 0; caller < kCallers; ++caller) {
-      callers.emplace_back([&, caller] { Call(caller, *tiny.engine, queue, transport, totals); });
+      callers.emplace_back(
+          [&, caller] { Call(caller, *tiny.engine, queue, transport, open, totals); });
     }
+    std::atomic<bool> done = false;
+    std::thread watcher([&] {
+      while (!done) {
+        open.CheckReaders(parts.clock(), std::chrono::milliseconds(50));
+        loop.heartbeat().Stalled(parts.clock(), std::chrono::seconds(10));
+      }
+    });
     for (std::thread& caller : callers) caller.join();
     queue.Close(Draining());
     engine_thread.join();
+    done = true;
+    watcher.join();
   }
   CHECK(status.ok());
   CHECK(totals.finished == kRequests);

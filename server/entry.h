@@ -1,0 +1,37 @@
+// What every call of ours goes through first: it gets its ids, and its caller is known.
+// Next: server/validate.h
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "server/access_log.h"
+#include "server/auth.h"
+
+namespace sparsed::server {
+
+// Thread-safe.
+class Entry {
+ public:
+  // auth is borrowed; random must be thread-safe.
+  Entry(const Auth* auth, std::function<uint64_t()> random)
+      : auth_(auth), random_(std::move(random)) {}
+
+  // The call's ids: x-request-id of the caller where it is a valid one, else a new UUID; the trace
+  // of its traceparent, else a new one.
+  CallInfo Describe(const grpc::CallbackServerContext& context, const char* surface,
+                    const char* method) const;
+  // UNAUTHENTICATED, or nothing: then the caller's name is in `info`, of its token or certificate.
+  std::optional<Failure> Authenticate(const grpc::CallbackServerContext& context,
+                                      CallInfo& info) const;
+
+ private:
+  const Auth* auth_;
+  std::function<uint64_t()> random_;
+};
+
+}  // namespace sparsed::server

@@ -1,0 +1,108 @@
+#include "server/supervisor.h"
+
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/tls_files.h"
+
+namespace sparsed::server {
+namespace {
+
+Duration ToDuration(double seconds) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
+
+}  // namespace
+
+Supervisor::Supervisor(Parts parts)
+    : parts_(std::move(parts)),
+      token_file_(Look({parts_.config->auth_token_file})),
+      tls_files_(
+          Look({parts_.config->tls_cert, parts_.config->tls_key, parts_.config->tls_client_ca})) {}
+
+void Supervisor::Tick(const Heartbeat* heartbeat) {
+  const Config& config = *parts_.config;
+  Signature tokens = Look({config.auth_token_file});
+  if (tokens != token_file_) {
+    token_file_ = std::move(tokens);
+    LoadTokens();
+  }
+  Signature tls = Look({config.tls_cert, config.tls_key, config.tls_client_ca});
+  if (tls != tls_files_) {
+    tls_files_ = std::move(tls);
+    CheckCertificate();
+  }
+  const TimePoint now = parts_.clock();
+  const int slow = parts_.streams->CheckReaders(now, ToDuration(config.slow_client_seconds));
+  if (slow > 0) {
+    parts_.metrics->SlowClients(slow);
+    parts_.log->Warning("slow_clients", {{"streams", slow}});
+  }
+  if (heartbeat != nullptr) CheckHeartbeat(*heartbeat, now);
+  last_tick_ = now;
+}
+
+void Supervisor::Reload() {
+  LoadTokens();
+  const CommandLine line = parts_.read_settings();
+  if (!line.serve) {
+    parts_.log->Warning("settings_not_reloaded", {{"cause", line.output}});
+    return;
+  }
+  parts_.log->SetLevel(line.serve->log_level);
+  parts_.log->Info("settings_reloaded", {{"log_level", line.serve->log_level}});
+}
+
+Supervisor::Signature Supervisor::Look(const std::vector<std::string>& paths) {
+  Signature signature;
+  for (const std::string& path : paths) {
+    struct stat file = {};
+    if (path.empty() || stat(path.c_str(), &file) != 0) {
+      signature.emplace_back();
+      continue;
+    }
+    signature.push_back(absl::StrCat(file.st_ino, " ", file.st_size, " ", file.st_mtim.tv_sec, " ",
+                                     file.st_mtim.tv_nsec));
+  }
+  return signature;
+}
+
+void Supervisor::LoadTokens() {
+  if (parts_.config->auth_token_file.empty()) return;
+  const absl::Status loaded = parts_.auth->Load();
+  if (loaded.ok()) {
+    parts_.log->Info("tokens_loaded", {{"tokens", parts_.auth->tokens()}});
+  } else {
+    parts_.log->Warning("tokens_not_reloaded", {{"cause", std::string(loaded.message())}});
+  }
+}
+
+// gRPC itself takes the new files up, and says nothing where they do not fit together.
+void Supervisor::CheckCertificate() {
+  const Config& config = *parts_.config;
+  const absl::Status files = CheckTlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca);
+  if (files.ok()) {
+    parts_.log->Info("certificate_changed", {{"file", config.tls_cert}});
+  } else {
+    parts_.log->Warning("certificate_wrong", {{"cause", std::string(files.message())}});
+  }
+}
+
+void Supervisor::CheckHeartbeat(const Heartbeat& heartbeat, TimePoint now) {
+  // After a pause of the whole process (SIGSTOP, a suspended machine) the step has not had the time
+  // that the clock shows.
+  constexpr auto kPause = 4 * kInterval;
+  if (last_tick_ && now - *last_tick_ > kPause) return;
+  const bool stalled = heartbeat.Stalled(now, ToDuration(parts_.config->stall_seconds));
+  if (stalled == parts_.state->stalled()) return;
+  parts_.state->SetStalled(stalled);
+  if (stalled) {
+    parts_.log->Error("engine_stalled", {{"seconds", parts_.config->stall_seconds}});
+  } else {
+    parts_.log->Info("engine_recovered", LogFields::object());
+  }
+}
+
+}  // namespace sparsed::server

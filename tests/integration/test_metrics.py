@@ -1,0 +1,80 @@
+"""Every metric that docs/metrics.md names exists, is of its type, and moves; there is no other."""
+
+import pathlib
+import re
+import time
+
+from sparsed_server import (PROTO_DIR, Client, Server, failure_of, g, short_request)
+from test_flow import SMALL_WINDOW, wide_request
+from test_limits import accepted_stream, start_stream
+
+PAGE = pathlib.Path(PROTO_DIR).parent / "docs" / "metrics.md"
+CONSTANT = {"sparsed_build_info", "process_max_fds"}
+
+
+def documented():
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", PAGE.read_text(), re.MULTILINE)
+    assert len(rows) > 20
+    return dict(rows)
+
+
+def scrape(server):
+    """Types by name; and for each name the sum of its values, or of a histogram's counts."""
+    types, sums = {}, {}
+    for line in server.http("/metrics")[1].splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            types[name] = kind
+        elif not line.startswith("#"):
+            name, value = re.match(r"(\w+)(?:{.*})? (\S+)$", line).groups()
+            if name not in types and name.endswith("_count"):
+                name = name[:-len("_count")]
+            if name in types:
+                sums[name] = sums.get(name, 0.0) + float(value)
+    return types, sums
+
+
+def test_the_documented_metrics_exist_and_move():
+    with Server("--slow-client-seconds", "1", "--max-running", "1") as server:
+        client = server.client
+        pages, seen = documented(), {}
+
+        def look():
+            sums = scrape(server)[1]
+            # A counter whose labels have not come up yet is not on the page.
+            for name in pages:
+                seen.setdefault(name, set()).add(sums.get(name, 0.0))
+        look()
+        # All phases of SparseD; what ran, what was refused, what was left, what was not read.
+        sparse = short_request(sparse=g.SparseOptions(
+            mode=g.SPARSE_MODE_SPARSED, block_size=32, skip=0.25))
+        sparse.sampling.steps = 16
+        assert client.generate(sparse).usage.sparse_steps > 0
+        failure_of(lambda: client.generate(g.GenerateRequest()))
+        slow = Client(server.port, options=SMALL_WINDOW)
+        unread = slow.stream(g.StreamGenerateRequest(request=wide_request(512), frames=True))
+        assert next(unread).WhichOneof("event") == "accepted"
+        waits = accepted_stream(client, short_request())
+        look()
+        end = time.monotonic() + 60
+        while server.metric("sparsed_slow_clients_total") == 0:
+            assert time.monotonic() < end
+            look()
+        list(waits)
+        request = wide_request(512)
+        request.sparse.mode = g.SPARSE_MODE_SPARSED
+        left = start_stream(client, request)
+        look()
+        left.cancel()
+        server.wait_until_idle(30)
+        look()
+        types, _ = scrape(server)
+        assert types == pages
+        still = [name for name in pages if len(seen.get(name, ())) < 2]
+        assert sorted(still) == sorted(CONSTANT)
+        for labels in ('phase="full"', 'phase="select"', 'phase="sparse"'):
+            assert server.metric(f"sparsed_step_seconds_count{{{labels}}}") > 0
+        assert server.metric('sparsed_requests_total{outcome="cancelled",surface="grpc"}') == 1
+        assert server.metric(
+            'sparsed_requests_total{outcome="resource_exhausted",surface="grpc"}') == 1
+        slow.close()

@@ -1,0 +1,277 @@
+"""TLS, client certificates and bearer tokens, and both replaced while requests run."""
+
+import hashlib
+import os
+import signal
+import ssl
+import subprocess
+import threading
+import time
+
+import grpc
+import pytest
+
+from certificates import Authority, read
+from sparsed_server import (BINARY, MODEL_DIR, Client, Server, failure_of, g, h, m, short_request)
+
+CTL = os.path.join(os.path.dirname(BINARY), "sparsedctl")
+
+
+def write_tokens(path, **tokens):
+    """Replaces the file as editors and mounted secrets do: by renaming."""
+    fresh = f"{path}.new"
+    with open(fresh, "w") as file:
+        for name, token in tokens.items():
+            file.write(f"{name}:{hashlib.sha256(token.encode()).hexdigest()}\n")
+    os.rename(fresh, path)
+
+
+def bearer(token):
+    return [("authorization", f"Bearer {token}")]
+
+
+def served_certificate(port, authority):
+    context = ssl.create_default_context(cafile=authority.cert)
+    context.set_alpn_protocols(["h2"])
+    import socket
+    with socket.create_connection(("127.0.0.1", port), 10) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") as secure:
+            return dict(part[0] for part in secure.getpeercert()["subject"])["commonName"]
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(str(tmp_path / "ca"))
+
+
+def tls_flags(cert, key):
+    return ["--tls-cert", cert, "--tls-key", key]
+
+
+class Load:
+    """Calls over and over, each on a connection of its own, until stopped."""
+
+    def __init__(self, call, callers=3):
+        self.call, self.done, self.failures = call, 0, []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(callers)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self):
+        while not self._stop.is_set():
+            try:
+                self.call()
+                self.done += 1
+            except Exception as error:  # whatever it is, the test shows it
+                self.failures.append(error)
+                return
+
+    def stop(self):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        assert self.failures == []
+        assert self.done > 3
+
+
+def test_tls(authority, tmp_path):
+    cert, key = authority.issue("server", str(tmp_path / "server"))
+    trusted = grpc.ssl_channel_credentials(read(authority.cert))
+    with Server(*tls_flags(cert, key), credentials=trusted) as server:
+        assert server.client.generate(short_request()).token_ids
+        # The probes of orchestrators need no certificate on the admin port.
+        assert server.http("/readyz")[0] == 200
+        plain = Client(server.port)
+        error = failure_of(lambda: plain.check(h.HealthCheckRequest(), timeout=10))
+        assert error.code() == grpc.StatusCode.UNAVAILABLE
+        other = Client(server.port, grpc.ssl_channel_credentials(
+            read(Authority(str(tmp_path / "other")).cert)))
+        error = failure_of(lambda: other.check(h.HealthCheckRequest(), timeout=10))
+        assert error.code() == grpc.StatusCode.UNAVAILABLE
+        asked = subprocess.run([CTL, "-a", f"127.0.0.1:{server.port}", "--tls-ca", authority.cert,
+                                "health"], capture_output=True, text=True, timeout=30)
+        assert asked.stdout == "SERVING\n", asked.stderr
+        asked = subprocess.run([CTL, "-a", f"127.0.0.1:{server.port}", "health"],
+                               capture_output=True, text=True, timeout=30)
+        assert asked.returncode == 1
+
+
+def test_client_certificates(authority, tmp_path):
+    cert, key = authority.issue("server", str(tmp_path / "server"))
+    client_cert, client_key = authority.issue("someone", str(tmp_path / "client"))
+    strangers = Authority(str(tmp_path / "strangers"))
+    bad_cert, bad_key = strangers.issue("stranger", str(tmp_path / "stranger"))
+    root = read(authority.cert)
+    known = grpc.ssl_channel_credentials(root, read(client_key), read(client_cert))
+    with Server(*tls_flags(cert, key), "--tls-client-ca", authority.cert,
+                credentials=known) as server:
+        server.client.generate(short_request(request_id="known"))
+        assert server.wait_for("access", request_id="known")["client"] == "someone"
+        for credentials in (grpc.ssl_channel_credentials(root),
+                            grpc.ssl_channel_credentials(root, read(bad_key), read(bad_cert))):
+            client = Client(server.port, credentials)
+            error = failure_of(lambda: client.check(h.HealthCheckRequest(), timeout=10))
+            assert error.code() == grpc.StatusCode.UNAVAILABLE
+            client.close()
+        command = [CTL, "-a", f"127.0.0.1:{server.port}", "--tls-ca", authority.cert]
+        good = [*command, "--tls-cert", client_cert, "--tls-key", client_key, "health"]
+        assert subprocess.run(good, capture_output=True, timeout=30).returncode == 0
+        half = subprocess.run([*command, "--tls-cert", client_cert, "health"], capture_output=True,
+                              text=True, timeout=30)
+        assert half.returncode == 2 and "--tls-key" in half.stderr
+
+
+def test_a_certificate_is_replaced_while_requests_run(authority, tmp_path):
+    # As Kubernetes mounts secrets: a link to the folder of the day, replaced as a whole.
+    authority.issue("first", str(tmp_path / "day1"))
+    authority.issue("second", str(tmp_path / "day2"))
+    link = tmp_path / "current"
+    link.symlink_to("day1")
+    trusted = grpc.ssl_channel_credentials(read(authority.cert))
+    with Server(*tls_flags(str(link / "tls.crt"), str(link / "tls.key")),
+                credentials=trusted) as server:
+        assert served_certificate(server.port, authority) == "first"
+
+        def call():
+            client = Client(server.port, trusted)
+            assert client.generate(short_request(), timeout=30).token_ids
+            client.close()
+        load = Load(call)
+        open_before = server.client.watch(h.HealthCheckRequest())
+        assert next(open_before).status == h.HealthCheckResponse.SERVING
+        os.symlink("day2", tmp_path / "next")
+        os.rename(tmp_path / "next", link)
+        server.wait_for("certificate_changed", 10)
+        end = time.monotonic() + 10
+        while served_certificate(server.port, authority) != "second":
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        time.sleep(0.5)
+        load.stop()
+        # The connections that were open are still.
+        assert open_before.is_active()
+        assert server.client.generate(short_request()).token_ids
+        # Files that do not fit together are told, and the log says which.
+        with open(tmp_path / "day2" / "tls.key", "wb") as file:
+            file.write(read(str(tmp_path / "day1" / "tls.key")))
+        assert "--tls-key" in server.wait_for("certificate_wrong", 10)["cause"]
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    path = str(tmp_path / "tokens")
+    write_tokens(path, ann="secret-of-ann", bob="secret-of-bob")
+    return path
+
+
+def test_tokens(tokens, tmp_path):
+    with Server("--auth-token-file", tokens) as server:
+        client = server.client
+        calls = [
+            lambda metadata: client.generate(short_request(), metadata=metadata),
+            lambda metadata: list(client.stream(g.StreamGenerateRequest(request=short_request()),
+                                                metadata=metadata)),
+            lambda metadata: client.tokenize(g.TokenizeRequest(text="a"), metadata=metadata),
+            lambda metadata: client.detokenize(g.DetokenizeRequest(), metadata=metadata),
+            lambda metadata: client.list_models(m.ListModelsRequest(), metadata=metadata),
+            lambda metadata: client.get_model(m.GetModelRequest(), metadata=metadata),
+            lambda metadata: client.server_info(m.GetServerInfoRequest(), metadata=metadata),
+        ]
+        for call in calls:
+            for metadata, reason in ((None, "TOKEN_MISSING"), (bearer("wrong"), "TOKEN_INVALID"),
+                                     (bearer("secret-of-ann") * 2, "TOKEN_INVALID")):
+                error = failure_of(lambda: call(metadata))
+                assert error.code() == grpc.StatusCode.UNAUTHENTICATED
+                assert error.rich["ErrorInfo"].reason == reason
+                assert error.rich["RequestInfo"].request_id
+            call(bearer("secret-of-ann"))
+        # What is wrong with a request is told to those alone who may make one.
+        error = failure_of(lambda: client.generate(g.GenerateRequest()))
+        assert error.code() == grpc.StatusCode.UNAUTHENTICATED
+        client.generate(short_request(request_id="by-bob"), metadata=bearer("secret-of-bob"))
+        assert server.wait_for("access", request_id="by-bob")["client"] == "bob"
+        # Probes carry none.
+        assert client.check(h.HealthCheckRequest()).status == h.HealthCheckResponse.SERVING
+        assert server.http("/metrics")[0] == 200
+        assert server.metric('sparsed_admission_rejections_total{reason="unauthenticated"}') >= 14
+        command = [CTL, "-a", f"127.0.0.1:{server.port}"]
+        token_file = tmp_path / "token"
+        token_file.write_text("secret-of-ann\n")
+        good = subprocess.run([*command, "--token-file", str(token_file), "models"],
+                              capture_output=True, text=True, timeout=30)
+        assert good.returncode == 0 and "nano" in good.stdout, good.stderr
+        bad = subprocess.run([*command, "models"], capture_output=True, text=True, timeout=30)
+        assert bad.returncode == 1 and "UNAUTHENTICATED" in bad.stderr
+        assert "secret-of" not in str(server.lines)
+
+
+def test_tokens_are_replaced_while_requests_run(tokens):
+    with Server("--auth-token-file", tokens) as server:
+        load = Load(lambda: server.client.generate(
+            short_request(), metadata=bearer("secret-of-ann"), timeout=30))
+
+        def ends_as(token, code, seconds=10):
+            end = time.monotonic() + seconds
+            while True:
+                try:
+                    server.client.list_models(m.ListModelsRequest(), metadata=bearer(token))
+                    found = grpc.StatusCode.OK
+                except grpc.RpcError as error:
+                    found = error.code()
+                if found == code:
+                    return
+                assert time.monotonic() < end, (token, found)
+                time.sleep(0.05)
+        # The new one is there while the old one still counts, then the old one goes.
+        write_tokens(tokens, ann="secret-of-ann", bob="new-secret")
+        ends_as("new-secret", grpc.StatusCode.OK)
+        ends_as("secret-of-bob", grpc.StatusCode.UNAUTHENTICATED)
+        # A file that is wrong changes nothing.
+        with open(tokens, "w") as file:
+            file.write("ann:not-a-digest\n")
+        assert "line 1" in server.wait_for("tokens_not_reloaded", 10)["cause"]
+        ends_as("new-secret", grpc.StatusCode.OK)
+        os.remove(tokens)
+        ends_as("new-secret", grpc.StatusCode.OK)
+        load.stop()
+        write_tokens(tokens, carl="third")
+        server.process.send_signal(signal.SIGHUP)
+        ends_as("third", grpc.StatusCode.OK, 1)
+        ends_as("secret-of-ann", grpc.StatusCode.UNAUTHENTICATED, 1)
+
+
+def test_hangup_reads_the_log_level_again(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text('{"log_level": "info"}')
+    with Server("--config", str(config)) as server:
+        server.client.generate(short_request(request_id="seen"))
+        server.wait_for("access", request_id="seen")
+        config.write_text('{"log_level": "warning"}')
+        server.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 10
+        while True:
+            name = f"quiet-{time.monotonic()}"
+            server.client.generate(short_request(request_id=name))
+            time.sleep(0.1)
+            if not any(line.get("request_id") == name for line in server.lines):
+                break
+            assert time.monotonic() < end
+        config.write_text('{"log_level": "loud"}')
+        server.process.send_signal(signal.SIGHUP)
+        assert "log_level" in server.wait_for("settings_not_reloaded", 10)["cause"]
+        assert server.client.generate(short_request()).token_ids
+
+
+def test_tokens_do_not_cross_a_network_in_clear_text(tokens, authority, tmp_path):
+    def check(*flags):
+        return subprocess.run([BINARY, "serve", "--model", MODEL_DIR, "--auth-token-file", tokens,
+                               "--grpc-address", "0.0.0.0:0", *flags, "--check-config"],
+                              capture_output=True, text=True, timeout=30)
+    refused = check()
+    assert refused.returncode == 2
+    assert "--insecure-allow-plaintext-tokens" in refused.stderr
+    assert check("--insecure-allow-plaintext-tokens").returncode == 0
+    cert, key = authority.issue("server", str(tmp_path / "server"))
+    assert check(*tls_flags(cert, key)).returncode == 0
+    assert check(*tls_flags(cert, authority.key)).returncode == 2

@@ -1,0 +1,46 @@
+#include "server/token_file.h"
+
+#include "tests/testing/catch.h"
+
+namespace sparsed::server {
+namespace {
+
+// SHA-256 of "secret" and of "other", from sha256sum.
+constexpr char kSecret[] = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+constexpr char kOther[] = "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
+
+}  // namespace
+
+TEST_CASE("tokens: lines, comments and blank lines") {
+  const auto entries =
+      ParseTokens(std::string("# people\n\nann:") + kSecret + "\r\n  team:b:" + kOther + "  \n");
+  REQUIRE(entries.ok());
+  REQUIRE(entries->size() == 2);
+  CHECK(FindToken(*entries, "secret") == "ann");
+  CHECK(FindToken(*entries, "other") == "team:b");
+  for (const char* bad : {"", "Secret", "secret ", "secretother", kSecret}) {
+    INFO(bad);
+    CHECK_FALSE(FindToken(*entries, bad).has_value());
+  }
+  CHECK_FALSE(FindToken({}, "secret").has_value());
+}
+
+TEST_CASE("tokens: the line that is wrong is named, its content is not") {
+  const std::string good = std::string("ann:") + kSecret + "\n";
+  for (const std::string& bad :
+       {std::string("plain-text-token"), std::string("ann:1234"), std::string(":") + kSecret,
+        std::string("a b:") + kSecret, "x:" + std::string(63, 'a') + "g",
+        "x:" + std::string(65, 'a'), std::string(65, 'n') + ":" + kSecret}) {
+    const auto entries = ParseTokens(good + bad);
+    INFO(bad);
+    REQUIRE_FALSE(entries.ok());
+    const std::string message(entries.status().message());
+    CHECK(message.find("line 2") != std::string::npos);
+    CHECK(message.find(bad) == std::string::npos);
+  }
+  CHECK_FALSE(ParseTokens("").ok());
+  CHECK_FALSE(ParseTokens("# none\n").ok());
+  CHECK_FALSE(ReadTokenFile("/nowhere").ok());
+}
+
+}  // namespace sparsed::server
