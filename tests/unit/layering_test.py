@@ -43,7 +43,7 @@ RULES = [
                                            r"utf8proc\.h"]),
     (r"engine/.*", [r"engine/.*", KERNELS_PUBLIC, ABSL]),
     (r"server/.*", [r"server/.*", ENGINE_PUBLIC, PROTO, GRPC, ABSL, JSON, r"spdlog/.*",
-                    r"prometheus/.*", r"CLI/.*", r"openssl/.*"]),
+                    r"prometheus/.*", r"httplib\.h", r"CLI/.*", r"openssl/.*"]),
     (r"clients/.*", [r"clients/.*", PROTO, GRPC, ABSL, JSON, r"CLI/.*", r"zlib\.h"]),
     (r"tests/.*", [r".*"]),
 ]
