@@ -126,10 +126,11 @@ int64_t AlignedRows(int64_t num_tokens, int32_t row_alignment) {
 }
 
 void BuildStepBatch(std::map<SequenceId, Sequence>& sequences, const ModelInfo& model,
-                    int32_t row_alignment, StepBatch& batch) {
+                    int32_t row_alignment, StepBatch& batch, std::span<const SequenceId> chosen) {
   Clear(batch);
   for (auto& [id, sequence] : sequences) {
-    if (!sequence.finished) AddSequence(id, sequence, model, row_alignment, batch);
+    const bool wanted = chosen.empty() || std::binary_search(chosen.begin(), chosen.end(), id);
+    if (wanted && !sequence.finished) AddSequence(id, sequence, model, row_alignment, batch);
   }
 }
 
