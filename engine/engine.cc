@@ -131,8 +131,7 @@ void Engine::SetCanvasForTest(SequenceId id, std::span<const int32_t> canvas_ids
   }
 }
 
-absl::StatusOr<std::vector<SequenceStep>> Engine::Step(
-    std::span<const SequenceId> chosen) {
+absl::StatusOr<std::vector<SequenceStep>> Engine::Step(std::span<const SequenceId> chosen) {
   Stopwatch total;
   workspace_.times = StepTimes();
   std::vector<SequenceStep> steps;
@@ -140,9 +139,8 @@ absl::StatusOr<std::vector<SequenceStep>> Engine::Step(
   if (batch_.entries.empty()) return steps;
   const int64_t rows = static_cast<int64_t>(batch_.ids.size());
   if (rows > options_.max_batch_tokens) {
-    return absl::InvalidArgumentError(absl::StrCat("a step of ", rows,
-                                                   " packed rows; max_batch_tokens is ",
-                                                   options_.max_batch_tokens));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a step of ", rows, " packed rows; max_batch_tokens is ", options_.max_batch_tokens));
   }
   if (const absl::Status status = RunStep(); !status.ok()) {
     return absl::InternalError(absl::StrCat("denoising step: ", std::string(status.message())));

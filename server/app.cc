@@ -47,7 +47,7 @@ class App {
         log_(log),
         metrics_(Version(), Commit()),
         access_(log, &metrics_),
-        queue_(config.queue_requests),
+        queue_(config.queue_requests, config.queue_tokens, &costs_),
         health_({"", v1::GenerationService::service_full_name(),
                  v1::ModelService::service_full_name()}),
         generation_(GenerationParts()),
@@ -73,6 +73,7 @@ class App {
   Metrics metrics_;
   AccessLog access_;
   ServerState state_;
+  mutable StepCosts costs_;
   mutable RequestQueue queue_;
   HealthService health_;
   GenerationService generation_;
@@ -93,7 +94,8 @@ App::~App() {
 }
 
 GenerationService::Parts App::GenerationParts() const {
-  return {&state_, &queue_, &access_, clock_, RandomBits, ToDuration(config_.max_request_seconds)};
+  return {&state_, &queue_, &access_, clock_, RandomBits, ToDuration(config_.max_request_seconds),
+          &costs_};
 }
 
 ModelService::Parts App::ModelParts() const {
@@ -103,7 +105,9 @@ ModelService::Parts App::ModelParts() const {
   parts.clock = clock_;
   parts.started = clock_();
   parts.limits = {{"queue_requests", static_cast<uint64_t>(config_.queue_requests)},
+                  {"queue_tokens", static_cast<uint64_t>(config_.queue_tokens)},
                   {"max_running", static_cast<uint64_t>(config_.max_running)},
+                  {"max_running_tokens", static_cast<uint64_t>(config_.max_running_tokens)},
                   {"max_batch_tokens", static_cast<uint64_t>(config_.max_batch_tokens)},
                   {"max_mask_cache_bytes", static_cast<uint64_t>(config_.max_mask_cache_bytes())},
                   {"max_message_bytes", kMaxReceiveMessageBytes},
@@ -113,7 +117,7 @@ ModelService::Parts App::ModelParts() const {
 
 absl::Status App::Listen() {
   const auto metrics_text = [this] {
-    metrics_.SetWaiting(queue_.size());
+    metrics_.SetWaiting(queue_.size(), queue_.tokens(), queue_.DrainSeconds());
     return metrics_.Text();
   };
   SPARSED_ASSIGN_OR_RETURN(
@@ -138,7 +142,9 @@ void App::StartEngine() {
   parts.queue = &queue_;
   parts.metrics = &metrics_;
   parts.log = log_;
+  parts.costs = &costs_;
   parts.limits = model_->served.limits;
+  parts.cost_share = config_.long_share;
   parts.clock = clock_;
   loop_ = std::make_unique<StepLoop>(parts);
   engine_thread_ = std::thread([this] {

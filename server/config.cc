@@ -72,8 +72,17 @@ void AddOptions(CLI::App& app, Config& c) {
   add("--max-running", c.max_running, "Most requests in the batch")->check(CLI::Range(1, 4096));
   add("--queue-requests", c.queue_requests, "Most requests that wait")
       ->check(CLI::Range(1, 1000000));
+  add("--queue-tokens", c.queue_tokens, "Most tokens of all that wait")
+      ->check(CLI::Range(int64_t{64}, int64_t{1} << 40));
   add("--max-batch-tokens", c.max_batch_tokens, "Most tokens of one step, guided ones twice")
       ->check(CLI::Range(64, 1 << 24));
+  add("--max-running-tokens", c.max_running_tokens,
+      "Most tokens of all that run, who take turns where a step has fewer")
+      ->check(CLI::Range(64, 1 << 26));
+  add("--long-share", c.long_share,
+      "Least speed of a request with a long context, of what it were if all stepped together; 1: "
+      "all do")
+      ->check(CLI::Range(0.01, 1.0));
   add("--max-mask-cache-mib", c.max_mask_cache_mib, "Memory for SparseD's patterns, in MiB")
       ->check(CLI::Range(1, 1 << 20));
   add("--max-request-seconds", c.max_request_seconds, "Longest time of a request")

@@ -28,7 +28,10 @@ class Metrics {
   // phase: the dearest kind among the sequences of the step.
   void StepDone(engine::StepKind phase, double seconds, int64_t sequences, int64_t committed);
   void WastedSteps(int64_t steps);
-  void SetWaiting(int64_t requests);
+  // Of the running requests, so many did not take part in a step.
+  void SatOut(int64_t sequences);
+  // drain_seconds: until all that wait have started; 0: not known.
+  void SetWaiting(int64_t requests, int64_t tokens, double drain_seconds);
   void SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches);
 
   // Prometheus text format 0.0.4.
@@ -41,11 +44,14 @@ class Metrics {
   prometheus::Family<prometheus::Counter>* rejections_;
   prometheus::Gauge* running_;
   prometheus::Gauge* waiting_;
+  prometheus::Gauge* waiting_tokens_;
+  prometheus::Gauge* drain_seconds_;
   prometheus::Gauge* mask_cache_bytes_;
   prometheus::Gauge* mask_cache_entries_;
   prometheus::Counter* prompt_tokens_;
   prometheus::Counter* generated_tokens_;
   prometheus::Counter* wasted_steps_;
+  prometheus::Counter* sat_out_;
   prometheus::Histogram* queue_seconds_;
   prometheus::Histogram* inference_seconds_;
   prometheus::Histogram* e2e_seconds_;
