@@ -6,6 +6,8 @@ namespace sparsed::server {
 namespace {
 
 constexpr double kShortFactor = 4;
+// Of what the short ones cost: what may come along without having earned it.
+constexpr double kRideAlong = 0.5;
 // Steps that a request may have saved: what it earns while it waits to be chosen is not lost.
 constexpr double kMostSaved = 2;
 // Sums of shares are not exact: what is all but earned counts as earned.
@@ -75,12 +77,11 @@ void StepPicker::Choose(std::vector<Candidate>& candidates) const {
     if (!take(*one)) break;
     short_cost += one->cost;
   }
-  if (first == order.end()) return;
-  double long_cost = (*first)->cost;
-  for (auto it = first + 1; it != order.end(); ++it) {
-    if (!earned(**it)) continue;
-    long_cost += (*it)->cost;
-    if (long_cost > short_cost || !take(**it)) break;
+  double long_cost = first == order.end() ? 0 : (*first)->cost;
+  for (Candidate* one : order) {
+    if (one->is_short || one->chosen) continue;
+    const double most = earned(*one) ? short_cost : kRideAlong * short_cost;
+    if (long_cost + one->cost <= most && take(*one)) long_cost += one->cost;
   }
 }
 

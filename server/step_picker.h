@@ -23,9 +23,10 @@ struct Runner {
 // would waste much. Short ones take part in every step. The others earn their steps: of the time
 // that steps take each is credited a share, `cost_share` of the time in proportion to cost and the
 // rest equally, and it takes part once it has earned its cost. Of several that have, the one that
-// waits longest takes part, and more of them while they do not more than double what the short ones
-// cost. A newcomer need not earn its first step. Where the rows of a step do not suffice for the
-// short ones, those that wait longest go first.
+// waits longest takes part, and more of them while all long ones in the step cost no more than the
+// short ones; those that have not earned it come along while they cost no more than half of that. A
+// newcomer need not earn its first step. Where the rows of a step do not suffice for the short
+// ones, those that wait longest go first.
 //
 // Bound: with n running whose steps cost C if all took part, each takes part again within
 // (1 / cost_share + n + 1) C seconds of steps, and the long ones, whose place no short one takes,

@@ -26,13 +26,21 @@ constexpr int kMaxReceiveBytes = 16 << 20;
 }  // namespace
 
 void Connection::Open(const std::string& address) {
+  address_ = address;
+  Connect(true);
+}
+
+void Connection::ReopenWithoutRetries() { Connect(false); }
+
+void Connection::Connect(bool retries) {
   grpc::ChannelArguments arguments;
+  arguments.SetInt("grpc.enable_retries", retries ? 1 : 0);
   arguments.SetServiceConfigJSON(kServiceConfig);
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   arguments.SetInt("grpc.enable_http_proxy", 0);
   arguments.SetUserAgentPrefix("sparsedctl");
   const auto channel =
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+      grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
   generation_ = v1::GenerationService::NewStub(channel);
   models_ = v1::ModelService::NewStub(channel);
   health_ = grpc::health::v1::Health::NewStub(channel);

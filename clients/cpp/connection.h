@@ -21,12 +21,17 @@ class Connection {
   // `address` is anything gRPC resolves: HOST:PORT, unix:PATH. Proxies of the environment are not
   // used.
   void Open(const std::string& address);
+  // Opens a new channel to the same address, whose calls are tried once only.
+  void ReopenWithoutRetries();
 
   v1::GenerationService::Stub& generation() { return *generation_; }
   v1::ModelService::Stub& models() { return *models_; }
   grpc::health::v1::Health::Stub& health() { return *health_; }
 
  private:
+  void Connect(bool retries);
+
+  std::string address_;
   std::unique_ptr<v1::GenerationService::Stub> generation_;
   std::unique_ptr<v1::ModelService::Stub> models_;
   std::unique_ptr<grpc::health::v1::Health::Stub> health_;

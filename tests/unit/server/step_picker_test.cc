@@ -105,6 +105,24 @@ TEST_CASE("picker: long ones share a step where the short ones cost as much") {
   CHECK(ids[11] == 12);
 }
 
+TEST_CASE("picker: what adds little to a step comes along, each in its turn") {
+  StepPicker picker(kManyRows, 0.25);
+  std::vector<Runner> running;
+  for (engine::SequenceId id = 1; id <= 20; ++id) running.push_back(MakeRunner(id, 1));
+  running.push_back(MakeRunner(21, 6));
+  for (int turn = 0; turn < 20; ++turn) CHECK(picker.Pick(running, 0).size() == 21);
+  running.push_back(MakeRunner(22, 6));
+  picker.Pick(running, 0);
+  std::map<engine::SequenceId, int> steps;
+  for (int turn = 0; turn < 300; ++turn) {
+    const Ids ids = picker.Pick(running, 0);
+    CHECK(ids.size() >= 21);
+    for (const engine::SequenceId id : ids) ++steps[id];
+  }
+  CHECK(steps[20] == 300);
+  CHECK(std::abs(steps[21] - steps[22]) <= 1);
+}
+
 TEST_CASE("picker: a newcomer is in the next step, however long others have waited") {
   StepPicker picker(kManyRows, 0.25);
   std::vector<Runner> running = {MakeRunner(1, 1), MakeRunner(2, 500)};
