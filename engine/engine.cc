@@ -92,10 +92,12 @@ absl::StatusOr<SequenceId> Engine::Start(const Request& request) {
   const std::vector<FieldViolation> violations = CheckRequest(request, model_info());
   if (!violations.empty()) return InvalidRequest(violations);
   const Reservation reservation = Estimate(request);
-  if (batch_tokens_ + reservation.batch_tokens > options_.max_batch_tokens) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the request takes ", reservation.batch_tokens, " packed rows and ",
-                     batch_tokens_, " are taken; max_batch_tokens is ", options_.max_batch_tokens));
+  const int64_t limit = std::max(options_.max_running_tokens, options_.max_batch_tokens);
+  if (reservation.batch_tokens > options_.max_batch_tokens ||
+      batch_tokens_ + reservation.batch_tokens > limit) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the request takes ", reservation.batch_tokens, " packed rows and ", batch_tokens_,
+        " are taken; ", limit, " may be, ", options_.max_batch_tokens, " in one step"));
   }
   Sequence sequence = Sequence::FromRequest(request, model_info());
   if (sequence.plan.used) {
@@ -134,12 +136,17 @@ void Engine::SetCanvasForTest(SequenceId id, std::span<const int32_t> canvas_ids
   }
 }
 
-absl::StatusOr<std::vector<SequenceStep>> Engine::Step() {
+absl::StatusOr<std::vector<SequenceStep>> Engine::Step(std::span<const SequenceId> chosen) {
   Stopwatch total;
   workspace_.times = StepTimes();
   std::vector<SequenceStep> steps;
-  BuildStepBatch(sequences_, model_info(), row_alignment_, batch_);
+  BuildStepBatch(sequences_, model_info(), row_alignment_, batch_, chosen);
   if (batch_.entries.empty()) return steps;
+  const int64_t rows = static_cast<int64_t>(batch_.ids.size());
+  if (rows > options_.max_batch_tokens) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a step of ", rows, " packed rows; max_batch_tokens is ", options_.max_batch_tokens));
+  }
   if (const absl::Status status = RunStep(); !status.ok()) {
     return absl::InternalError(absl::StrCat("denoising step: ", std::string(status.message())));
   }

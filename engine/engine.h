@@ -23,7 +23,10 @@ namespace sparsed::engine {
 
 struct EngineOptions {
   int64_t max_batch_tokens =
-      16384;                // packed rows of one step; both passes of a guided sequence count
+      16384;  // packed rows of one step; both passes of a guided sequence count
+  // Packed rows of all sequences held; they need not all take part in a step. 0: as many as in one
+  // step.
+  int64_t max_running_tokens = 0;
   bool time_parts = false;  // StepTimes::part_seconds are measured; it costs a little time
 };
 
@@ -59,16 +62,18 @@ class Engine {
   // Pure; thread-safe. The request must have passed CheckRequest.
   Reservation Estimate(const Request& request) const;
 
-  // Takes the request into the batch of the next step and reserves all the memory it will ever
-  // need. Errors: INVALID_ARGUMENT (CheckRequest), RESOURCE_EXHAUSTED (does not fit now). On error
-  // nothing changes.
+  // Takes the request in for the next step and reserves all the memory it will ever need.
+  // Errors: INVALID_ARGUMENT (CheckRequest), RESOURCE_EXHAUSTED (does not fit now, or not into a
+  // step). On error nothing changes.
   absl::StatusOr<SequenceId> Start(const Request& request);
   // Frees everything the sequence holds. Allowed between any two steps.
   void Remove(SequenceId id);
 
-  // One denoising step of every unfinished sequence, in the order of their start. Empty if there is
-  // none. Errors: INTERNAL (the device failed: the engine cannot go on).
-  absl::StatusOr<std::vector<SequenceStep>> Step();
+  // One denoising step of the unfinished sequences among `chosen` (ascending; empty: of all), in
+  // the order of their start. Empty if there is none. Which sequences step together changes nothing
+  // in what they generate. Errors: INTERNAL (the device failed: the engine cannot go on).
+  // INVALID_ARGUMENT: more than max_batch_tokens rows; nothing has changed.
+  absl::StatusOr<std::vector<SequenceStep>> Step(std::span<const SequenceId> chosen = {});
 
   const Sequence* Find(SequenceId id) const;  // borrowed until Remove; null if unknown
   // Sequences held, finished ones included.

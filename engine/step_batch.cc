@@ -191,11 +191,12 @@ int64_t AlignedRows(int64_t num_tokens, int32_t row_alignment) {
 }
 
 void BuildStepBatch(std::map<SequenceId, Sequence>& sequences, const ModelInfo& model,
-                    int32_t row_alignment, StepBatch& batch) {
+                    int32_t row_alignment, StepBatch& batch, std::span<const SequenceId> chosen) {
   Clear(batch);
   bool selects = false;
   for (auto& [id, sequence] : sequences) {
-    if (sequence.finished) continue;
+    const bool wanted = chosen.empty() || std::binary_search(chosen.begin(), chosen.end(), id);
+    if (!wanted || sequence.finished) continue;
     AddSequence(id, sequence, model, row_alignment, batch);
     selects = selects || batch.entries.back().kind == StepKind::kSelect;
   }

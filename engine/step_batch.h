@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <vector>
 
 #include "engine/model.h"
@@ -60,9 +61,11 @@ struct StepBatch {
 // Packed rows that a pass of num_tokens takes.
 int64_t AlignedRows(int64_t num_tokens, int32_t row_alignment);
 
-// Lays out the next step of every unfinished sequence, in the order of their ids. `batch` is
-// overwritten: its vectors keep their memory from step to step. It borrows from the sequences.
+// Lays out the next step of the unfinished sequences among `chosen` (ascending; empty: all), in the
+// order of their ids. `batch` is overwritten: its vectors keep their memory from step to step. It
+// borrows from the sequences.
 void BuildStepBatch(std::map<SequenceId, Sequence>& sequences, const ModelInfo& model,
-                    int32_t row_alignment, StepBatch& batch);
+                    int32_t row_alignment, StepBatch& batch,
+                    std::span<const SequenceId> chosen = {});
 
 }  // namespace sparsed::engine

@@ -55,7 +55,7 @@ class App {
         access_(log, &metrics_),
         auth_(config.auth_token_file),
         entry_(&auth_, RandomBits),
-        queue_(config.queue_requests),
+        queue_(config.queue_requests, config.queue_tokens, &costs_),
         health_({"", v1::GenerationService::service_full_name(),
                  v1::ModelService::service_full_name(), "model/" + config.model_name}),
         generation_(GenerationParts()),
@@ -88,6 +88,7 @@ class App {
   Auth auth_;
   const Entry entry_;
   OpenStreams open_streams_;
+  StepCosts costs_;
   RequestQueue queue_;
   HealthService health_;
   GenerationService generation_;
@@ -118,6 +119,7 @@ GenerationService::Parts App::GenerationParts() {
   parts.clock = clock_;
   parts.random = RandomBits;
   parts.max_request_time = ToDuration(config_.max_request_seconds);
+  parts.costs = &costs_;
   return parts;
 }
 
@@ -134,7 +136,9 @@ ModelService::Parts App::ModelParts() const {
   parts.clock = clock_;
   parts.started = clock_();
   parts.limits = {{"queue_requests", static_cast<uint64_t>(config_.queue_requests)},
+                  {"queue_tokens", static_cast<uint64_t>(config_.queue_tokens)},
                   {"max_running", static_cast<uint64_t>(config_.max_running)},
+                  {"max_running_tokens", static_cast<uint64_t>(config_.max_running_tokens)},
                   {"max_batch_tokens", static_cast<uint64_t>(config_.max_batch_tokens)},
                   {"max_mask_cache_bytes", static_cast<uint64_t>(config_.max_mask_cache_bytes())},
                   {"max_message_bytes", static_cast<uint64_t>(config_.max_message_bytes())},
@@ -144,7 +148,7 @@ ModelService::Parts App::ModelParts() const {
 
 absl::Status App::Listen() {
   const auto metrics_text = [this] {
-    metrics_.SetWaiting(queue_.size());
+    metrics_.SetWaiting(queue_.size(), queue_.tokens(), queue_.DrainSeconds());
     return metrics_.Text();
   };
   SPARSED_ASSIGN_OR_RETURN(
@@ -171,7 +175,9 @@ void App::StartEngine() {
   parts.queue = &queue_;
   parts.metrics = &metrics_;
   parts.log = log_;
+  parts.costs = &costs_;
   parts.limits = model_->served.limits;
+  parts.cost_share = config_.long_share;
   parts.clock = clock_;
   metrics_.SetMaskCacheLimit(parts.limits.max_mask_cache_bytes);
   loop_ = std::make_unique<StepLoop>(parts);

@@ -9,10 +9,34 @@ double Rank(const Waiting& waiting, TimePoint now) {
   return std::clamp(waiting.priority, -kMaxPriority, kMaxPriority) + Seconds(now - waiting.arrival);
 }
 
+bool Fits(const Holding& held, const Limits& limits) {
+  return held.running <= limits.max_running && held.batch_tokens <= limits.running_tokens() &&
+         held.mask_cache_bytes <= limits.max_mask_cache_bytes;
+}
+
+// The same for what large requests hold; the quarter left is rounded up.
+bool FitsLarge(const Holding& held, const Limits& limits) {
+  const auto most = [](int64_t limit) { return limit - (limit + 3) / 4; };
+  return held.running == 1 || (held.running <= most(limits.max_running) &&
+                               held.batch_tokens <= most(limits.running_tokens()) &&
+                               held.mask_cache_bytes <= most(limits.max_mask_cache_bytes));
+}
+
 }  // namespace
 
-Admission Admit(const std::vector<Waiting>& waiting, const Holding& holding, const Limits& limits,
-                TimePoint now) {
+Holding& Holding::operator+=(const engine::Reservation& need) {
+  running += 1;
+  batch_tokens += need.batch_tokens;
+  mask_cache_bytes += need.mask_cache_bytes;
+  return *this;
+}
+
+bool IsLarge(const engine::Reservation& need, const Limits& limits) {
+  return 4 * need.batch_tokens > limits.max_batch_tokens;
+}
+
+Admission Admit(const std::vector<Waiting>& waiting, const Holding& holding, const Holding& large,
+                const Limits& limits, TimePoint now) {
   Admission admission;
   std::vector<const Waiting*> order;
   for (const Waiting& one : waiting) {
@@ -20,6 +44,8 @@ Admission Admit(const std::vector<Waiting>& waiting, const Holding& holding, con
       admission.expired.push_back(one.number);
     } else if (one.cancelled) {
       admission.cancelled.push_back(one.number);
+    } else if (Seconds(one.deadline - now) < one.least_seconds) {
+      admission.too_late.push_back(one.number);
     } else {
       order.push_back(&one);
     }
@@ -31,14 +57,22 @@ Admission Admit(const std::vector<Waiting>& waiting, const Holding& holding, con
   });
 
   Holding held = holding;
+  Holding held_by_large = large;
+  bool large_waits = false;
   for (const Waiting* one : order) {
-    held.running += 1;
-    held.batch_tokens += one->need.batch_tokens;
-    held.mask_cache_bytes += one->need.mask_cache_bytes;
-    if (held.running > limits.max_running || held.batch_tokens > limits.max_batch_tokens ||
-        held.mask_cache_bytes > limits.max_mask_cache_bytes) {
-      break;
+    const bool is_large = IsLarge(one->need, limits);
+    if (is_large && large_waits) continue;
+    Holding then_large = held_by_large;
+    if (is_large) then_large += one->need;
+    if (is_large && !FitsLarge(then_large, limits)) {
+      large_waits = true;
+      continue;
     }
+    Holding then = held;
+    then += one->need;
+    if (!Fits(then, limits)) break;
+    held = then;
+    held_by_large = then_large;
     admission.start.push_back(one->number);
   }
   return admission;

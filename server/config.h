@@ -27,7 +27,10 @@ struct Config {
 
   int64_t max_running = 64;
   int64_t queue_requests = 256;
+  int64_t queue_tokens = 1 << 20;
   int64_t max_batch_tokens = 16384;
+  int64_t max_running_tokens = 65536;
+  double long_share = 0.25;
   int64_t max_mask_cache_mib = 1024;
   double max_request_seconds = 600;
   double slow_client_seconds = 30;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "google/rpc/error_details.pb.h"
 
 namespace sparsed::server {
@@ -162,6 +163,15 @@ Failure QueueFull(int64_t capacity, int64_t retry_ms) {
   return failure;
 }
 
+Failure QueueTokensFull(int64_t needed, int64_t waiting, int64_t limit, int64_t retry_ms) {
+  const std::string text = absl::StrCat("the queue is full: ", waiting, " tokens wait, the request",
+                                        " has ", needed, ", and ", limit, " may wait");
+  Failure failure = Make(grpc::StatusCode::RESOURCE_EXHAUSTED, text, "queue_tokens_full");
+  AddQuota(failure, "queue_tokens", absl::StrCat("needs ", needed, ", limit ", limit));
+  AddRetry(failure, retry_ms);
+  return failure;
+}
+
 Failure NeverFits(const std::string& limit_name, int64_t needed, int64_t limit) {
   const std::string text = absl::StrCat("the request needs ", needed, " of ", limit_name,
                                         "; the server's limit is ", limit);
@@ -211,6 +221,17 @@ Failure DeadlineInQueue() {
   Failure failure = Make(grpc::StatusCode::DEADLINE_EXCEEDED,
                          "the deadline passed before the request was started", "deadline");
   AddErrorInfo(failure, "QUEUE_DEADLINE", {});
+  return failure;
+}
+
+Failure DeadlineTooShort(double seconds_left, double least_seconds) {
+  const std::string left = absl::StrFormat("%.3f", seconds_left);
+  const std::string least = absl::StrFormat("%.3f", least_seconds);
+  Failure failure = Make(grpc::StatusCode::DEADLINE_EXCEEDED,
+                         absl::StrCat("the deadline leaves ", left,
+                                      " s, and the request takes at least ", least, " s alone"),
+                         "deadline_too_short");
+  AddErrorInfo(failure, "DEADLINE_TOO_SHORT", {{"seconds_left", left}, {"least_seconds", least}});
   return failure;
 }
 

@@ -37,6 +37,7 @@ Failure UnknownModel(const std::string& name, const std::string& served);
 Failure NoChatTemplate(const std::string& model);
 // RESOURCE_EXHAUSTED with QuotaFailure and RetryInfo.
 Failure QueueFull(int64_t capacity, int64_t retry_ms);
+Failure QueueTokensFull(int64_t needed, int64_t waiting, int64_t limit, int64_t retry_ms);
 // RESOURCE_EXHAUSTED with QuotaFailure: more than the server's limit, whatever else runs.
 Failure NeverFits(const std::string& limit_name, int64_t needed, int64_t limit);
 // UNAVAILABLE with RetryInfo.
@@ -51,8 +52,9 @@ Failure SlowConsumer();
 Failure TokenMissing();
 Failure TokenInvalid();
 Failure Cancelled();
-// DEADLINE_EXCEEDED with ErrorInfo QUEUE_DEADLINE or RUN_DEADLINE.
+// DEADLINE_EXCEEDED with ErrorInfo QUEUE_DEADLINE, DEADLINE_TOO_SHORT or RUN_DEADLINE.
 Failure DeadlineInQueue();
+Failure DeadlineTooShort(double seconds_left, double least_seconds);
 Failure DeadlineWhileRunning(int32_t steps_done, int32_t steps_planned);
 // INTERNAL, the cause left out.
 Failure Internal();

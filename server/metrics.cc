@@ -55,6 +55,9 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
                           "Requests refused before they were queued, by reason.");
   running_ = OneGauge(r, "sparsed_requests_running", "Requests in the batch.");
   waiting_ = OneGauge(r, "sparsed_requests_waiting", "Requests in the queue.");
+  waiting_tokens_ = OneGauge(r, "sparsed_queue_tokens", "Tokens of the requests in the queue.");
+  drain_seconds_ = OneGauge(r, "sparsed_queue_drain_seconds",
+                            "Estimated time until all requests in the queue have started.");
   mask_cache_bytes_ = OneGauge(r, "sparsed_mask_cache_bytes", "Memory of SparseD's patterns.");
   mask_cache_entries_ = OneGauge(r, "sparsed_mask_cache_entries", "Requests that hold patterns.");
   mask_cache_usage_ =
@@ -66,6 +69,8 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
                              "Steps of requests that were cancelled, expired or failed.");
   slow_clients_ = OneCounter(r, "sparsed_slow_clients_total",
                              "Streams ended because their clients had stopped reading.");
+  sat_out_ = OneCounter(r, "sparsed_steps_sat_out_total",
+                        "Times that a running request did not take part in a step.");
   queue_seconds_ = OneHistogram(r, "sparsed_request_queue_seconds", "Time that requests waited.",
                                 LatencyBuckets());
   inference_seconds_ = OneHistogram(r, "sparsed_request_inference_seconds",
@@ -123,7 +128,13 @@ void Metrics::WastedSteps(int64_t steps) { wasted_steps_->Increment(static_cast<
 void Metrics::SlowClients(int64_t streams) {
   slow_clients_->Increment(static_cast<double>(streams));
 }
-void Metrics::SetWaiting(int64_t requests) { waiting_->Set(static_cast<double>(requests)); }
+void Metrics::SatOut(int64_t sequences) { sat_out_->Increment(static_cast<double>(sequences)); }
+
+void Metrics::SetWaiting(int64_t requests, int64_t tokens, double drain_seconds) {
+  waiting_->Set(static_cast<double>(requests));
+  waiting_tokens_->Set(static_cast<double>(tokens));
+  drain_seconds_->Set(drain_seconds);
+}
 
 void Metrics::SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches) {
   running_->Set(static_cast<double>(requests));

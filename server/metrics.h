@@ -29,9 +29,12 @@ class Metrics {
   void StepDone(engine::StepKind phase, double seconds, int64_t sequences, int64_t committed);
   void WastedSteps(int64_t steps);
   void SlowClients(int64_t streams);
-  void SetWaiting(int64_t requests);
   // What sparsed_mask_cache_usage_ratio is a ratio of. Before SetRunning.
   void SetMaskCacheLimit(int64_t bytes) { mask_cache_limit_ = bytes; }
+  // Of the running requests, so many did not take part in a step.
+  void SatOut(int64_t sequences);
+  // drain_seconds: until all that wait have started; 0: not known.
+  void SetWaiting(int64_t requests, int64_t tokens, double drain_seconds);
   void SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches);
 
   // Prometheus text format 0.0.4.
@@ -44,6 +47,8 @@ class Metrics {
   prometheus::Family<prometheus::Counter>* rejections_;
   prometheus::Gauge* running_;
   prometheus::Gauge* waiting_;
+  prometheus::Gauge* waiting_tokens_;
+  prometheus::Gauge* drain_seconds_;
   prometheus::Gauge* mask_cache_bytes_;
   prometheus::Gauge* mask_cache_entries_;
   prometheus::Gauge* mask_cache_usage_;
@@ -52,6 +57,7 @@ class Metrics {
   prometheus::Counter* generated_tokens_;
   prometheus::Counter* wasted_steps_;
   prometheus::Counter* slow_clients_;
+  prometheus::Counter* sat_out_;
   prometheus::Histogram* queue_seconds_;
   prometheus::Histogram* inference_seconds_;
   prometheus::Histogram* e2e_seconds_;

@@ -66,9 +66,9 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Config& config, con
   auto loaded = std::make_unique<LoadedModel>();
   loaded->tokenizer = std::move(folder.tokenizer);
   loaded->chat_template = std::move(folder.chat_template);
-  SPARSED_ASSIGN_OR_RETURN(loaded->engine,
-                           engine::Engine::Create(std::move(backend), std::move(folder.model),
-                                                  {config.max_batch_tokens}));
+  SPARSED_ASSIGN_OR_RETURN(
+      loaded->engine, engine::Engine::Create(std::move(backend), std::move(folder.model),
+                                             {config.max_batch_tokens, config.max_running_tokens}));
   SPARSED_RETURN_IF_ERROR(WarmUp(*loaded->engine));
 
   ServedModel& served = loaded->served;
@@ -79,7 +79,8 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Config& config, con
   served.engine = loaded->engine.get();
   served.device = device.device;
   served.device_description = absl::StrCat(device.device, ": ", device.description);
-  served.limits = {config.max_running, config.max_batch_tokens, config.max_mask_cache_bytes()};
+  served.limits = {config.max_running, config.max_batch_tokens, config.max_mask_cache_bytes(),
+                   config.max_running_tokens};
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   log.Info("model_loaded", {{"model", served.name},
                             {"family", served.info->family},

@@ -73,6 +73,25 @@ Option Seconds(const char* name, double Config::*field, double least, const char
   return option;
 }
 
+Option Share(const char* name, double Config::*field, double least, const char* help) {
+  Option option;
+  option.name = name;
+  option.kind = Kind::kNumber;
+  option.values = absl::StrCat(least, " to 1");
+  option.help = help;
+  option.set = [field, least](const std::string& text, Config& config) -> std::string {
+    double value = 0;
+    // Written so that NaN fails.
+    if (absl::SimpleAtod(text, &value) && value >= least && value <= 1) {
+      config.*field = value;
+      return "";
+    }
+    return absl::StrCat("'", text, "' is not a number from ", least, " to 1");
+  };
+  option.get = [field](const Config& config) { return config.*field; };
+  return option;
+}
+
 Option Switch(const char* name, bool Config::*field, const char* help) {
   Option option;
   option.name = name;
@@ -169,8 +188,15 @@ std::vector<Option> RequestOptions() {
       Integer("max-running", &C::max_running, 1, 4096, "Most requests in the batch"),
       Integer("queue-requests", &C::queue_requests, 1, 1000000,
               "Most requests that wait; one more is refused"),
+      Integer("queue-tokens", &C::queue_tokens, 64, int64_t{1} << 40,
+              "Most tokens of all that wait"),
       Integer("max-batch-tokens", &C::max_batch_tokens, 64, 1 << 24,
               "Most tokens of one step; guided requests count twice"),
+      Integer("max-running-tokens", &C::max_running_tokens, 64, 1 << 26,
+              "Most tokens of all that run; where a step holds fewer they take turns"),
+      Share("long-share", &C::long_share, 0.01,
+            "Least speed of a long request beside short ones, of what it were if all stepped "
+            "together; 1: all do"),
       Integer("max-mask-cache-mib", &C::max_mask_cache_mib, 1, 1 << 20,
               "Memory for SparseD's patterns, in MiB"),
       Seconds("max-request-seconds", &C::max_request_seconds, 0.001,

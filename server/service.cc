@@ -6,6 +6,7 @@
 
 #include "engine/tokenizer/tokenizer.h"
 #include "server/input.h"
+#include "server/step_work.h"
 #include "server/unary.h"
 #include "server/validate.h"
 
@@ -52,9 +53,17 @@ std::optional<Failure> GenerationService::MakeTicket(const grpc::CallbackServerC
   if (auto failure = CheckFits(ticket->need, model->limits)) return failure;
   const auto left = TimeLeft(context);
   if (left <= left.zero()) return DeadlineInQueue();
+  const Duration most_time = std::min<Duration>(left, parts_.max_request_time);
   ticket->model = model->name;
   ticket->arrival = arrival;
-  ticket->deadline = arrival + std::min<Duration>(left, parts_.max_request_time);
+  ticket->deadline = arrival + most_time;
+  const ValidRequest& valid = ticket->valid;
+  const bool may_end_early = valid.request.sampling.stop_at_end || !valid.text_options.stop.empty();
+  ticket->work = WorkOf(valid.request, *model->info, ticket->need.batch_tokens, may_end_early);
+  ticket->least_seconds = parts_.costs->LeastSeconds(ticket->work);
+  if (ticket->least_seconds > Seconds(most_time)) {
+    return DeadlineTooShort(Seconds(most_time), ticket->least_seconds);
+  }
   return std::nullopt;
 }
 

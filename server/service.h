@@ -38,6 +38,7 @@ class GenerationService final : public RawGenerationService {
     Clock clock;
     std::function<uint64_t()> random;  // for seeds; thread-safe
     Duration max_request_time{};
+    const StepCosts* costs = nullptr;
   };
   explicit GenerationService(Parts parts) : parts_(std::move(parts)) {}
 

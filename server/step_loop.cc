@@ -29,7 +29,8 @@ std::string Text(const absl::Status& status) { return std::string(status.message
 
 }  // namespace
 
-StepLoop::StepLoop(Parts parts) : parts_(std::move(parts)) {}
+StepLoop::StepLoop(Parts parts)
+    : parts_(std::move(parts)), picker_(parts_.limits.max_batch_tokens, parts_.cost_share) {}
 
 absl::Status StepLoop::Run() {
   while (true) {
@@ -41,14 +42,19 @@ absl::Status StepLoop::Run() {
       if (!parts_.queue->WaitForWork()) return absl::OkStatus();
       continue;
     }
+    const std::vector<engine::SequenceId> chosen = PickStep();
+    const StepWork work = WorkOfStep(chosen);
     const TimePoint before = parts_.clock();
-    heartbeat_.StepBegins(before, parts_.engine->batch_tokens());
-    const absl::StatusOr<std::vector<engine::SequenceStep>> steps = parts_.engine->Step();
+    heartbeat_.StepBegins(before,
+                          std::min(parts_.engine->batch_tokens(), parts_.limits.max_batch_tokens));
+    const absl::StatusOr<std::vector<engine::SequenceStep>> steps = parts_.engine->Step(chosen);
     if (!steps.ok()) {
       StopOnDeviceFault(steps.status());
       return steps.status();
     }
-    Deliver(*steps, Seconds(parts_.clock() - before));
+    const double seconds = Seconds(parts_.clock() - before);
+    parts_.costs->Record(work, static_cast<int64_t>(chosen.size()), seconds);
+    Deliver(*steps, seconds);
     heartbeat_.StepEnded(parts_.clock());
   }
 }
@@ -74,14 +80,22 @@ void StepLoop::StartAdmitted() {
   const TimePoint now = parts_.clock();
   const Holding holding = {parts_.engine->running(), parts_.engine->batch_tokens(),
                            parts_.engine->mask_cache_bytes()};
-  const Admission admission = Admit(parts_.queue->Snapshot(), holding, parts_.limits, now);
-  for (const Ticket& ticket : parts_.queue->Take(admission.expired, now)) {
+  Holding large;
+  for (const auto& [id, request] : running_) {
+    if (IsLarge(request.ticket().need, parts_.limits)) large += request.ticket().need;
+  }
+  const Admission admission = Admit(parts_.queue->Snapshot(), holding, large, parts_.limits, now);
+  for (const Ticket& ticket : parts_.queue->Take(admission.expired)) {
     FailWaiting(ticket, DeadlineInQueue(), now);
   }
-  for (const Ticket& ticket : parts_.queue->Take(admission.cancelled, now)) {
+  for (const Ticket& ticket : parts_.queue->Take(admission.too_late)) {
+    FailWaiting(ticket, DeadlineTooShort(Seconds(ticket.deadline - now), ticket.least_seconds),
+                now);
+  }
+  for (const Ticket& ticket : parts_.queue->Take(admission.cancelled)) {
     FailWaiting(ticket, Cancelled(), now);
   }
-  for (Ticket& ticket : parts_.queue->Take(admission.start, now)) Start(std::move(ticket), now);
+  for (Ticket& ticket : parts_.queue->Take(admission.start)) Start(std::move(ticket), now);
 }
 
 void StepLoop::Start(Ticket ticket, TimePoint now) {
@@ -101,6 +115,27 @@ void StepLoop::Start(Ticket ticket, TimePoint now) {
                                      {"span_id", ticket.span_id},
                                      {"cause", Text(id.status())}});
   FailWaiting(ticket, Internal(), now);
+}
+
+std::vector<engine::SequenceId> StepLoop::PickStep() {
+  const StepCostFit fit = parts_.costs->Fit();
+  std::vector<Runner> runners;
+  for (const auto& [id, request] : running_) {
+    const int64_t rows = request.ticket().need.batch_tokens;
+    const StepWork work = NextStepWork(*parts_.engine->Find(id), rows);
+    runners.push_back({id, rows, fit.Marginal(work)});
+  }
+  std::vector<engine::SequenceId> chosen = picker_.Pick(runners, fit.base);
+  parts_.metrics->SatOut(static_cast<int64_t>(runners.size() - chosen.size()));
+  return chosen;
+}
+
+StepWork StepLoop::WorkOfStep(const std::vector<engine::SequenceId>& chosen) const {
+  StepWork sum;
+  for (const engine::SequenceId id : chosen) {
+    sum += NextStepWork(*parts_.engine->Find(id), running_.at(id).ticket().need.batch_tokens);
+  }
+  return sum;
 }
 
 void StepLoop::Deliver(const std::vector<engine::SequenceStep>& steps, double seconds) {

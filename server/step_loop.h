@@ -1,6 +1,7 @@
 // The one thread that drives the engine. Each turn: drop what was cancelled or has expired, start
-// what the batcher admits, do one denoising step, hand its events to the calls.
-// Next: server/batcher.h, engine/engine.h
+// what the batcher admits, choose who takes part, do one denoising step, hand its events to the
+// calls.
+// Next: server/batcher.h, server/step_picker.h, engine/engine.h
 #pragma once
 
 #include <atomic>
@@ -17,6 +18,8 @@
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/queue.h"
+#include "server/step_costs.h"
+#include "server/step_picker.h"
 
 namespace sparsed::server {
 
@@ -29,7 +32,9 @@ class StepLoop {
     RequestQueue* queue = nullptr;
     Metrics* metrics = nullptr;
     const Log* log = nullptr;
+    StepCosts* costs = nullptr;
     Limits limits;
+    double cost_share = 0.25;  // see StepPicker
     Clock clock;
   };
   explicit StepLoop(Parts parts);
@@ -47,6 +52,9 @@ class StepLoop {
   void DropCancelledAndExpired();
   void StartAdmitted();
   void Start(Ticket ticket, TimePoint now);
+  std::vector<engine::SequenceId> PickStep();
+  // What steps of these cost next.
+  StepWork WorkOfStep(const std::vector<engine::SequenceId>& chosen) const;
   void Deliver(const std::vector<engine::SequenceStep>& steps, double seconds);
   void StopOnDeviceFault(const absl::Status& cause);
   void EndAll(const Failure& for_running, const Failure& for_waiting);
@@ -56,6 +64,7 @@ class StepLoop {
   void ReportLoad();
 
   Parts parts_;
+  StepPicker picker_;
   Running running_;
   Heartbeat heartbeat_;
   std::atomic<bool> cancel_all_ = false;

@@ -11,6 +11,7 @@
 #include "engine/tokenizer/text_assembler.h"
 #include "server/clock.h"
 #include "server/event_sink.h"
+#include "server/step_work.h"
 
 namespace sparsed::server {
 
@@ -37,6 +38,8 @@ struct Ticket {
   std::string model;
   ValidRequest valid;
   engine::Reservation need;
+  RequestWork work;
+  double least_seconds = 0;  // it cannot run in less; 0: not known
   bool wants_frames = false;
   bool wants_progress = false;
   TimePoint arrival;

@@ -18,6 +18,7 @@ Command AddGenerate(CLI::App& app);
 Command AddChat(CLI::App& app);
 Command AddInfill(CLI::App& app);
 Command AddEval(CLI::App& app);
+Command AddLoad(CLI::App& app);
 Command AddHealth(CLI::App& app);
 Command AddModels(CLI::App& app);
 Command AddInfo(CLI::App& app);

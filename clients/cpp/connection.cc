@@ -69,19 +69,27 @@ absl::Status Connection::Open(const ConnectionOptions& options) {
   std::string token;
   const absl::Status read = ReadFile("--token-file", options.token_file, &token);
   if (!read.ok()) return read;
-  token = std::string(absl::StripAsciiWhitespace(token.substr(0, token.find('\n'))));
+  address_ = options.address;
+  credentials_ = *std::move(credentials);
+  token_ = std::string(absl::StripAsciiWhitespace(token.substr(0, token.find('\n'))));
+  Connect(true);
+  return absl::OkStatus();
+}
 
+void Connection::ReopenWithoutRetries() { Connect(false); }
+
+void Connection::Connect(bool retries) {
   grpc::ChannelArguments arguments;
+  arguments.SetInt("grpc.enable_retries", retries ? 1 : 0);
   arguments.SetServiceConfigJSON(kServiceConfig);
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   arguments.SetInt("grpc.enable_http_proxy", 0);
   arguments.SetUserAgentPrefix("sparsedctl");
   const auto channel = grpc::experimental::CreateCustomChannelWithInterceptors(
-      options.address, *credentials, arguments, TokenInterceptors(token));
+      address_, credentials_, arguments, TokenInterceptors(token_));
   generation_ = v1::GenerationService::NewStub(channel);
   models_ = v1::ModelService::NewStub(channel);
   health_ = grpc::health::v1::Health::NewStub(channel);
-  return absl::OkStatus();
 }
 
 }  // namespace sparsed::clients

@@ -31,12 +31,19 @@ class Connection {
   // Proxies of the environment are not used. Errors: INVALID_ARGUMENT (options that do not go
   // together), NOT_FOUND (a file that cannot be read).
   absl::Status Open(const ConnectionOptions& options);
+  // Opens a new channel to the same server, whose calls are tried once only.
+  void ReopenWithoutRetries();
 
   v1::GenerationService::Stub& generation() { return *generation_; }
   v1::ModelService::Stub& models() { return *models_; }
   grpc::health::v1::Health::Stub& health() { return *health_; }
 
  private:
+  void Connect(bool retries);
+
+  std::string address_;
+  std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  std::string token_;
   std::unique_ptr<v1::GenerationService::Stub> generation_;
   std::unique_ptr<v1::ModelService::Stub> models_;
   std::unique_ptr<grpc::health::v1::Health::Stub> health_;

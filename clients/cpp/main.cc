@@ -46,9 +46,9 @@ int main(int argc, char** argv) {
       "On a terminal generate, chat and infill show the canvas while it is denoised; NO_COLOR=1\n"
       "leaves colours out.");
   const std::vector<clients::Command> commands = {
-      clients::AddGenerate(app), clients::AddChat(app),   clients::AddInfill(app),
-      clients::AddEval(app),     clients::AddHealth(app), clients::AddModels(app),
-      clients::AddInfo(app)};
+      clients::AddGenerate(app), clients::AddChat(app), clients::AddInfill(app),
+      clients::AddEval(app),     clients::AddLoad(app), clients::AddHealth(app),
+      clients::AddModels(app),   clients::AddInfo(app)};
   // CLI11 reports --help and wrong usage by exceptions; they end here.
   try {
     app.parse(argc, argv);

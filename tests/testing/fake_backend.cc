@@ -128,6 +128,7 @@ absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> FakeBackend::PackLinear(
 
 absl::Status FakeBackend::Embed(kernels::TensorView out, kernels::TensorView table,
                                 const int32_t* ids) {
+  if (options_.on_rows) options_.on_rows(out.rows);
   if (options_.on_step) options_.on_step();
   if (options_.step_delay.count() > 0) std::this_thread::sleep_for(options_.step_delay);
   for (int64_t row = 0; row < out.rows; ++row) {

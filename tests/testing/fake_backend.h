@@ -27,6 +27,7 @@ struct FakeBackendOptions {
   std::set<uint64_t> mask_seeds;              // these sample the mask token about every other time
   std::chrono::milliseconds step_delay{0};    // slept once in every forward pass
   std::function<void()> on_step;              // called once in every forward pass; may block
+  std::function<void(int64_t)> on_rows;       // the same, with its packed rows
 };
 
 // Sampled tokens and confidences depend on (seed, step, position) only. A selection keeps every

@@ -107,7 +107,9 @@ struct Outcome {
 Outcome RunAll(const std::string& address, size_t count) {
   Interrupt interrupt;
   Connection connection;
-  connection.Open(address);
+  ConnectionOptions options;
+  options.address = address;
+  REQUIRE(connection.Open(options).ok());
   Environment environment{connection, interrupt};
   const std::vector<EvalExample> examples = Examples(count);
   Outcome outcome;

@@ -59,7 +59,19 @@ Request RandomRequest(std::mt19937& random) {
   return request;
 }
 
+// Some of those that run; none stands for all.
+std::vector<SequenceId> RandomChoice(const std::map<SequenceId, size_t>& running,
+                                     std::mt19937& random) {
+  std::vector<SequenceId> chosen;
+  if (random() % 2 == 0) return chosen;
+  for (const auto& [id, index] : running) {
+    if (random() % 2 == 0) chosen.push_back(id);
+  }
+  return chosen;
+}
+
 // Lets the requests join in the given order, a few before every step, and some leave half-way.
+// Every other step is one of some of them only.
 // Returns the outcomes of those that were left to finish.
 std::map<size_t, Outcome> RunTogether(Engine& engine, const std::vector<Request>& requests,
                                       const std::vector<size_t>& order, std::mt19937& random) {
@@ -72,7 +84,7 @@ std::map<size_t, Outcome> RunTogether(Engine& engine, const std::vector<Request>
       if (!id.ok()) break;
       running.emplace(*id, order[next++]);
     }
-    REQUIRE(engine.Step().ok());
+    REQUIRE(engine.Step(RandomChoice(running, random)).ok());
     for (auto it = running.begin(); it != running.end();) {
       const bool finished = engine.Find(it->first)->finished;
       const bool leaves = random() % 60 == 0;

@@ -71,6 +71,19 @@ TEST_CASE("errors: each has the code and the details that clients are promised")
     CHECK(refused.code() == grpc::StatusCode::UNAUTHENTICATED);
     CHECK(DetailOf<google::rpc::ErrorInfo>(refused).domain() == "sparsed");
   }
+  const Failure tokens = QueueTokensFull(70, 50, 100, 90);
+  CHECK(tokens.code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(tokens.pushback_ms == 90);
+  CHECK(DetailOf<google::rpc::QuotaFailure>(tokens).violations(0).description() ==
+        "needs 70, limit 100");
+
+  const Failure short_deadline = DeadlineTooShort(1.5, 20);
+  CHECK(short_deadline.code() == grpc::StatusCode::DEADLINE_EXCEEDED);
+  CHECK_FALSE(short_deadline.pushback_ms.has_value());
+  const auto too_short = DetailOf<google::rpc::ErrorInfo>(short_deadline);
+  CHECK(too_short.reason() == "DEADLINE_TOO_SHORT");
+  CHECK(too_short.metadata().at("seconds_left") == "1.500");
+  CHECK(too_short.metadata().at("least_seconds") == "20.000");
 
   CHECK(Cancelled().code() == grpc::StatusCode::CANCELLED);
   CHECK(Internal().code() == grpc::StatusCode::INTERNAL);

@@ -142,14 +142,15 @@ struct TinyEngine {
 };
 
 inline TinyEngine MakeTinyEngine(testing::FakeBackendOptions options = {},
-                                 int64_t max_batch_tokens = 2048) {
+                                 int64_t max_batch_tokens = 2048, int64_t max_running_tokens = 0) {
   TinyEngine tiny;
   options.mask_token_id = kMask;
   auto backend = std::make_unique<testing::FakeBackend>(std::move(options));
   tiny.backend = backend.get();
   auto model = engine::MakeSyntheticModel("tiny", 1, *backend);
   REQUIRE(model.ok());
-  auto made = engine::Engine::Create(std::move(backend), *std::move(model), {max_batch_tokens});
+  auto made = engine::Engine::Create(std::move(backend), *std::move(model),
+                                     {max_batch_tokens, max_running_tokens});
   REQUIRE(made.ok());
   tiny.engine = *std::move(made);
   return tiny;

@@ -37,7 +37,8 @@ TEST_CASE("metrics: counted by outcome, times and tokens only of requests that r
   metrics.StepDone(engine::StepKind::kSelect, 0.03, 3, 7);
   metrics.WastedSteps(5);
   metrics.SetRunning(2, 4096, 1);
-  metrics.SetWaiting(9);
+  metrics.SetWaiting(9, 900, 1.5);
+  metrics.SatOut(3);
   metrics.FirstBlock(0.7);
   const std::string text = metrics.Text();
   CHECK(Value(text, "sparsed_requests_total{outcome=\"ok\",surface=\"grpc\"}") == "2");
@@ -56,6 +57,9 @@ TEST_CASE("metrics: counted by outcome, times and tokens only of requests that r
   CHECK(Value(text, "sparsed_wasted_steps_total") == "5");
   CHECK(Value(text, "sparsed_requests_running") == "2");
   CHECK(Value(text, "sparsed_requests_waiting") == "9");
+  CHECK(Value(text, "sparsed_queue_tokens") == "900");
+  CHECK(Value(text, "sparsed_queue_drain_seconds") == "1.5");
+  CHECK(Value(text, "sparsed_steps_sat_out_total") == "3");
   CHECK(Value(text, "sparsed_mask_cache_bytes") == "4096");
   CHECK(Value(text, "sparsed_mask_cache_entries") == "1");
   CHECK(Value(text, "sparsed_time_to_first_block_seconds_count") == "1");

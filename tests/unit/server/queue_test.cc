@@ -1,5 +1,6 @@
 #include "server/queue.h"
 
+#include <set>
 #include <thread>
 
 #include "tests/unit/server/fakes.h"
@@ -39,7 +40,7 @@ TEST_CASE("queue: full means refused at once, with quota, retry time and pushbac
   REQUIRE(full->pushback_ms.has_value());
   CHECK(*full->pushback_ms >= 50);
   CHECK(*full->pushback_ms <= 30000);
-  CHECK(queue.Take({1}, TimePoint()).size() == 1);
+  CHECK(queue.Take({1}).size() == 1);
   CHECK_FALSE(Push(queue).has_value());
 }
 
@@ -54,18 +55,72 @@ TEST_CASE("queue: the position counts those that go first") {
   CHECK(position == 3);
 }
 
-TEST_CASE("queue: the pushback grows with the time that requests take to leave") {
-  RequestQueue slow(4);
-  for (int i = 0; i < 4; ++i) Push(slow);
-  for (int i = 1; i <= 20; ++i) {
-    slow.Take({static_cast<uint64_t>(i)}, TimePoint(std::chrono::seconds(2 * i)));
-    Push(slow);
-  }
-  const std::optional<Failure> full = Push(slow);
+TEST_CASE("queue: the tokens that wait are bounded, a lone request is not") {
+  RequestQueue queue(8, 100);
+  const auto push = [&queue](int64_t tokens) {
+    Ticket ticket = Plain();
+    ticket.need.batch_tokens = tokens;
+    uint32_t position = 0;
+    return queue.TryPush(ticket, &position);
+  };
+  CHECK_FALSE(push(60).has_value());
+  CHECK_FALSE(push(40).has_value());
+  const std::optional<Failure> full = push(1);
   REQUIRE(full.has_value());
-  // Four wait, about two seconds each.
-  CHECK(*full->pushback_ms > 5000);
-  CHECK(*full->pushback_ms < 10001);
+  CHECK(full->code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(full->reason == "queue_tokens_full");
+  CHECK(DetailOf<google::rpc::QuotaFailure>(*full).violations(0).subject() == "queue_tokens");
+  CHECK(*full->pushback_ms >= 50);
+  CHECK(queue.tokens() == 100);
+  std::vector<Ticket> taken = queue.Take({1});
+  CHECK(queue.tokens() == 40);
+  CHECK_FALSE(push(60).has_value());
+  queue.PutBack(std::move(taken.front()));
+  CHECK(queue.tokens() == 160);
+  CHECK(push(1).has_value());
+  queue.TakeAll();
+  CHECK(queue.tokens() == 0);
+  CHECK_FALSE(push(1000).has_value());
+}
+
+TEST_CASE("queue: the pushback is the time that the work of those that wait takes, spread") {
+  StepCosts costs;
+  // Half a second for a step of 100 rows, a tenth of it for one of 10.
+  for (int i = 0; i < 20; ++i) {
+    costs.Record({100, 1}, 1, 0.5);
+    costs.Record({10, 1}, 1, 0.05);
+  }
+  RequestQueue queue(4, 1000, &costs);
+  CHECK(queue.DrainSeconds() == 0);
+  for (int i = 0; i < 4; ++i) {
+    Ticket ticket = Plain();
+    ticket.work.full_steps = 4;
+    ticket.work.full = {100, 1};
+    uint32_t position = 0;
+    CHECK_FALSE(queue.TryPush(ticket, &position).has_value());
+  }
+  CHECK(queue.DrainSeconds() == Approx(8).epsilon(0.05));
+  std::set<int64_t> seen;
+  for (int i = 0; i < 20; ++i) {
+    const std::optional<Failure> full = Push(queue);
+    REQUIRE(full.has_value());
+    CHECK(*full->pushback_ms > 5500);
+    CHECK(*full->pushback_ms < 10500);
+    seen.insert(*full->pushback_ms);
+  }
+  CHECK(seen.size() > 10);
+}
+
+TEST_CASE("queue: the pushback is bounded whatever the work") {
+  StepCosts costs;
+  costs.Record({100, 100}, 1, 500);
+  RequestQueue queue(1, 1000, &costs);
+  Ticket ticket = Plain();
+  ticket.work.full_steps = 100;
+  ticket.work.full = {100, 100};
+  uint32_t position = 0;
+  CHECK_FALSE(queue.TryPush(ticket, &position).has_value());
+  CHECK(*Push(queue)->pushback_ms == 30000);
 }
 
 TEST_CASE("queue: closed keeps its tickets and refuses new ones") {
@@ -78,7 +133,7 @@ TEST_CASE("queue: closed keeps its tickets and refuses new ones") {
   CHECK(refused->code() == grpc::StatusCode::UNAVAILABLE);
   CHECK(refused->reason == "draining");
   CHECK(queue.WaitForWork());
-  std::vector<Ticket> tickets = queue.Take({1}, TimePoint());
+  std::vector<Ticket> tickets = queue.Take({1});
   CHECK_FALSE(queue.WaitForWork());
   queue.PutBack(std::move(tickets.front()));
   CHECK(queue.WaitForWork());

@@ -15,20 +15,22 @@ class LoopFixture {
   // 0-based.
   void Build(testing::FakeBackendOptions options = {}, int64_t queue_capacity = 64,
              Limits limits = {16, 2048, 1 << 20}) {
+    options.on_rows = [this](int64_t rows) { clock.Advance(step_time(rows)); };
     options.on_step = [this] {
-      clock.Advance(std::chrono::seconds(1));
       if (on_step) on_step(steps);
       ++steps;
     };
-    tiny = MakeTinyEngine(options);
-    queue = std::make_unique<RequestQueue>(queue_capacity);
+    tiny = MakeTinyEngine(options, limits.max_batch_tokens, limits.running_tokens());
+    queue = std::make_unique<RequestQueue>(queue_capacity, 1 << 20, &costs);
     StepLoop::Parts parts;
     parts.engine = tiny.engine.get();
     parts.tokenizer = tokenizer.get();
     parts.queue = queue.get();
     parts.metrics = &metrics;
     parts.log = &log;
+    parts.costs = &costs;
     parts.limits = limits;
+    parts.cost_share = cost_share;
     parts.clock = clock.clock();
     loop = std::make_unique<StepLoop>(parts);
   }
@@ -57,11 +59,15 @@ class LoopFixture {
   }
 
   std::function<void(int)> on_step;
+  // By the packed rows of a step; set before Build.
+  std::function<Duration(int64_t)> step_time = [](int64_t) { return std::chrono::seconds(1); };
+  double cost_share = 0.25;
   int steps = 0;  // forward passes so far
   FakeClock clock;
   const std::unique_ptr<engine::Tokenizer> tokenizer = MakeTokenizer();
   Metrics metrics{"v", "c"};
   Log log{"error", "text"};
+  StepCosts costs;
   TinyEngine tiny;
   std::unique_ptr<RequestQueue> queue;
   std::unique_ptr<StepLoop> loop;

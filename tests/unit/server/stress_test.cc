@@ -150,13 +150,15 @@ TEST_CASE("2,000 requests with random cancels, deadlines and dead clients leave 
   const std::unique_ptr<engine::Tokenizer> tokenizer = MakeTokenizer();
   Metrics metrics("v", "c");
   const Log log("error", "text");
-  RequestQueue queue(64);
+  StepCosts costs;
+  RequestQueue queue(64, 1 << 20, &costs);
   StepLoop::Parts parts;
   parts.engine = tiny.engine.get();
   parts.tokenizer = tokenizer.get();
   parts.queue = &queue;
   parts.metrics = &metrics;
   parts.log = &log;
+  parts.costs = &costs;
   parts.limits = {16, 2048, 1 << 20};
   parts.clock = [] { return std::chrono::steady_clock::now(); };
   StepLoop loop(parts);

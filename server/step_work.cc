@@ -1,0 +1,50 @@
+#include "server/step_work.h"
+
+#include <algorithm>
+
+namespace sparsed::server {
+namespace {
+
+double FullPairs(const engine::Request& request) {
+  const auto tokens = static_cast<double>(request.ids.size());
+  return (request.sampling.cfg_scale > 0 ? 2 : 1) * tokens * tokens;
+}
+
+}  // namespace
+
+StepWork& StepWork::operator+=(const StepWork& other) {
+  rows += other.rows;
+  pairs += other.pairs;
+  return *this;
+}
+
+RequestWork WorkOf(const engine::Request& request, const engine::ModelInfo& model,
+                   int64_t batch_tokens, bool may_end_early) {
+  // The columns of the canvas side are dropped from the prompt side's quota, so that a pattern may
+  // fall below its ratio, but not to half of it.
+  constexpr double kLeastOfRatio = 0.5;
+  const engine::SparsePlan plan = engine::PlanSparse(request, model);
+  const engine::SamplingParams& sampling = request.sampling;
+  RequestWork work;
+  work.full_steps = plan.used ? plan.select_step + 1 : sampling.steps;
+  work.sparse_steps = sampling.steps - work.full_steps;
+  const int32_t blocks = static_cast<int32_t>(request.canvas.size()) / sampling.block_length;
+  work.least_steps = may_end_early ? sampling.steps / std::max(1, blocks) : sampling.steps;
+  const auto rows = static_cast<double>(batch_tokens);
+  const double pairs = FullPairs(request);
+  work.full = {rows, pairs};
+  work.sparse = {rows, plan.select * pairs};
+  work.least_sparse = {rows, kLeastOfRatio * plan.select * pairs};
+  return work;
+}
+
+StepWork NextStepWork(const engine::Sequence& sequence, int64_t batch_tokens) {
+  StepWork work = {static_cast<double>(batch_tokens), FullPairs(sequence.request)};
+  // The density is measured when the pattern is built, in the step before the first sparse one.
+  if (engine::KindOfStep(sequence.plan, sequence.next_step) == engine::StepKind::kSparse) {
+    work.pairs *= sequence.density;
+  }
+  return work;
+}
+
+}  // namespace sparsed::server
