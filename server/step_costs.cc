@@ -54,8 +54,8 @@ double Error(const Normal& normal, const Vector& x) {
 }
 
 // Columns are scaled to a diagonal of one; a little is added, which decides what the steps seen
-// cannot tell apart. The base comes last: who takes it for nothing lets steps be small and so learns
-// what it is, who takes it for all lets everybody step together and never learns.
+// cannot tell apart. The base comes last: who takes it for nothing lets steps be small and so
+// learns what it is, who takes it for all lets everybody step together and never learns.
 Vector SolveNonNegative(Normal normal) {
   constexpr Vector kRidge = {3e-3, 1e-5, 1e-5};
   Vector scale;
