@@ -66,7 +66,7 @@ def shown(seconds):
 
 
 def closed_loop(client, clients, stop, request):
-    """Latencies of the requests that ended before stop() said so."""
+    """Latencies of the requests that began before stop() said so."""
     latencies = []
     lock = threading.Lock()
 
@@ -76,8 +76,7 @@ def closed_loop(client, clients, stop, request):
             client.generate(request)
             took = time.monotonic() - begin
             with lock:
-                if not stop():
-                    latencies.append(took)
+                latencies.append(took)
     threads = [threading.Thread(target=work) for _ in range(clients)]
     for thread in threads:
         thread.start()
@@ -97,7 +96,7 @@ def measure_in_flight(options):
                 end = begin + options.seconds
                 latencies = closed_loop(server.client, clients,
                                         lambda end=end: time.monotonic() >= end, request)
-                found[clients]["rates"].append(len(latencies) / options.seconds)
+                found[clients]["rates"].append(len(latencies) / (time.monotonic() - begin))
                 found[clients]["latencies"] += latencies
     rows = []
     print(f"{'in flight':>9} {'requests/s':>10} {'tok/s':>8} {'p50 s':>8} {'p99 s':>8}")
