@@ -4,12 +4,14 @@
     python3 tests/bench/serve_bench.py in-flight --json FILE    1, 2, 4, 8, 16 requests in flight
     python3 tests/bench/serve_bench.py long-mix  --json FILE    short requests beside one long one
 
-Both are closed loops: so many clients, each of which sends its next request when it has the answer
-to the last. `in-flight` takes the numbers of clients in turn, round after round, in one server, and
-reports the median of the rounds' throughputs and the percentiles of all latencies. `long-mix` runs
-the same load under two rules, one server each: --long-share 1, where all requests take part in
-every step, and the default. Percentiles are of the short requests that ended while the long one ran;
-where a rule lets few of them end, the number says so.
+`in-flight` is a closed loop: so many clients, each of which sends its next request when it has the
+answer to the last. It takes the numbers of clients in turn, round after round, in one server, and
+reports the median of the rounds' throughputs and the percentiles of all latencies.
+
+`long-mix` is an open loop: short requests are sent at random times, the same for each rule, and
+their latencies count from the time at which each was meant to be sent. The rules, one server each:
+--long-share 1, where all requests take part in every step; the default; and the default without
+the long request. The long one runs on until every short one has its answer.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import json
 import os
 import pathlib
 import platform
+import random
 import statistics
 import sys
 import threading
@@ -27,6 +30,8 @@ os.environ.setdefault("SPARSED_BINARY", str(ROOT / "build" / "release" / "bin" /
 os.environ.setdefault("SPARSED_MODEL_DIR", str(ROOT / "deploy" / "models" / "nano"))
 os.environ.setdefault("SPARSED_PROTO_DIR", str(ROOT / "proto"))
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
+
+import grpc  # noqa: E402
 
 from sparsed_server import Server, g  # noqa: E402
 
@@ -61,7 +66,7 @@ def shown(seconds):
 
 
 def closed_loop(client, clients, stop, request):
-    """Latencies of the requests that ended before stop() said so."""
+    """Latencies of the requests that began before stop() said so."""
     latencies = []
     lock = threading.Lock()
 
@@ -71,8 +76,7 @@ def closed_loop(client, clients, stop, request):
             client.generate(request)
             took = time.monotonic() - begin
             with lock:
-                if not stop():
-                    latencies.append(took)
+                latencies.append(took)
     threads = [threading.Thread(target=work) for _ in range(clients)]
     for thread in threads:
         thread.start()
@@ -92,7 +96,7 @@ def measure_in_flight(options):
                 end = begin + options.seconds
                 latencies = closed_loop(server.client, clients,
                                         lambda end=end: time.monotonic() >= end, request)
-                found[clients]["rates"].append(len(latencies) / options.seconds)
+                found[clients]["rates"].append(len(latencies) / (time.monotonic() - begin))
                 found[clients]["latencies"] += latencies
     rows = []
     print(f"{'in flight':>9} {'requests/s':>10} {'tok/s':>8} {'p50 s':>8} {'p99 s':>8}")
@@ -107,49 +111,79 @@ def measure_in_flight(options):
     return rows
 
 
+def open_loop(client, times, request):
+    """Latencies of a request for each of these times, seconds from now."""
+    start = time.monotonic()
+    latencies = [0.0] * len(times)
+
+    def call(number):
+        client.generate(request)
+        latencies[number] = time.monotonic() - start - times[number]
+    threads = []
+    for number, at in enumerate(times):
+        time.sleep(max(0, start + at - time.monotonic()))
+        threads.append(threading.Thread(target=call, args=(number,)))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    return latencies
+
+
+class LongRequest:
+    """One that has begun to run; `steps` it has done."""
+
+    def __init__(self, client, request):
+        self.steps = 0
+        self._call = client.stream(g.StreamGenerateRequest(request=request, progress=True))
+        self._next_progress()
+        self._thread = threading.Thread(target=self._follow)
+        self._thread.start()
+
+    def _next_progress(self):
+        for event in self._call:
+            if event.WhichOneof("event") == "progress":
+                self.steps = event.progress.step
+                return True
+        return False
+
+    def _follow(self):
+        try:
+            while self._next_progress():
+                pass
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.CANCELLED
+
+    def stop(self):
+        self._call.cancel()
+        self._thread.join()
+
+
 def measure_long_mix(options):
     short = make_request(options.tokens, options.gen_length, options.steps, 1)
-    long_one = make_request(options.long_tokens, 64, 64, 2)
+    long_one = make_request(options.long_tokens, 512, 512, 2)
+    random_times = random.Random(1)
+    times = []
+    while not times or times[-1] < options.seconds:
+        times.append((times[-1] if times else 0) + random_times.expovariate(options.rate))
     rows = []
-    print(f"{'rule':>24} {'shorts':>7} {'p50 s':>8} {'p99 s':>8} {'long steps':>10}")
-    for rule, flags in (("all step together", ("--long-share", "1")), ("default", ()),
-                        ("no long request", ())):
+    print(f"{'rule':>24} {'shorts':>7} {'p50 s':>8} {'p99 s':>8} {'long steps/s':>12}")
+    for rule, flags, with_long in (("all step together", ("--long-share", "1"), True),
+                                   ("default", (), True), ("no long request", (), False)):
         with Server(*flags) as server:
-            server.client.generate(short)
-            steps = [0]
-            call = None
-            if rule != "no long request":
-                call = server.client.stream(g.StreamGenerateRequest(request=long_one,
-                                                                    progress=True))
-                for event in call:
-                    if event.WhichOneof("event") == "progress":
-                        break
-
-                def follow(call=call, steps=steps):
-                    try:
-                        for event in call:
-                            if event.WhichOneof("event") == "progress":
-                                steps[0] = event.progress.step
-                    except Exception:  # it is cancelled at the end
-                        pass
-                threading.Thread(target=follow, daemon=True).start()
-            end = time.monotonic() + options.seconds
-            done = [0]
-
-            def cancel_late(call=call, end=end):
-                time.sleep(max(0, end - time.monotonic()))
-                done[0] = steps[0]
-                if call is not None:
-                    call.cancel()
-            canceller = threading.Thread(target=cancel_late)
-            canceller.start()
-            latencies = closed_loop(server.client, options.clients,
-                                    lambda end=end: time.monotonic() >= end, short)
-            canceller.join()
+            for _ in range(3):
+                server.client.generate(short)
+            long_request = LongRequest(server.client, long_one) if with_long else None
+            steps = long_request.steps if with_long else 0
+            begin = time.monotonic()
+            latencies = open_loop(server.client, times, short)
+            took = time.monotonic() - begin
+            long_rate = (long_request.steps - steps) / took if with_long else 0
+            if with_long:
+                long_request.stop()
         seconds = percentiles(latencies)
-        rows.append({"rule": rule, "clients": options.clients, "short_requests": len(latencies),
-                     "latency_seconds": seconds, "long_steps": done[0]})
-        print(f"{rule:>24} {len(latencies):7} {shown(seconds)} {done[0]:10}")
+        rows.append({"rule": rule, "short_requests": len(latencies), "latency_seconds": seconds,
+                     "seconds": took, "long_steps_per_second": long_rate})
+        print(f"{rule:>24} {len(latencies):7} {shown(seconds)} {long_rate:12.3f}", flush=True)
     return rows
 
 
@@ -169,11 +203,11 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("in-flight", "long-mix"))
-    parser.add_argument("--tokens", type=int, default=96, help="of a short request, canvas included")
+    parser.add_argument("--tokens", type=int, default=96, help="of a short one, canvas included")
     parser.add_argument("--gen-length", type=int, default=32)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--long-tokens", type=int, default=8192)
-    parser.add_argument("--clients", type=int, default=4, help="short ones in long-mix")
+    parser.add_argument("--rate", type=float, default=2, help="short ones a second in long-mix")
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json")
