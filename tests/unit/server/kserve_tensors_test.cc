@@ -105,7 +105,7 @@ TEST_CASE("kserve: every mistake names its tensor") {
     CHECK(Fields(request) == Names{"inputs[0].shape"});
   }
   request = MakeRequest("a");
-  request.mutable_inputs(0)->mutable_contents()->add_bytes_contents("b");
+  request.mutable_inputs(0)->mutable_contents()->add_bytes_contents("second");
   AddInput(request, "temperature", "FP32");
   CHECK(Fields(request) == Names{"inputs[0]", "inputs[1].name"});
   request = MakeRequest("a");
