@@ -29,8 +29,8 @@ packages=(
   libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   # Engine: JSON, regular expressions and Unicode of the tokenizer, matrix products.
   libdnnl-dev libpcre2-dev libutf8proc-dev nlohmann-json3-dev
-  # Server and clients: options, log, metrics, certificates, gzip.
-  libcli11-dev libspdlog-dev libssl-dev prometheus-cpp-dev zlib1g-dev
+  # Server and clients: options, log, metrics, HTTP, certificates, gzip.
+  libcli11-dev libcpp-httplib-dev libspdlog-dev libssl-dev prometheus-cpp-dev zlib1g-dev
   # The preset builds the tests' targets into the same graph.
   catch2
 )

@@ -12,17 +12,23 @@
 namespace sparsed::engine {
 namespace {
 
-template <typename T>
-absl::Status CopyVectorIn(kernels::Backend& backend, const kernels::Buffer& to,
-                          const std::vector<T>& from) {
-  return backend.CopyIn(to.data(), from.data(), from.size() * sizeof(T));
+// Bytes of inputs and results that a packed row can need: ids, positions, head rows, query rows
+// with their positions, and the query rows of the head rows; a token, a confidence and a place
+// among the chosen, and a count for the sequence.
+constexpr int64_t kInputBytesPerRow = 6 * sizeof(int32_t);
+constexpr int64_t kResultBytesPerRow = 3 * sizeof(int32_t) + sizeof(int64_t);
+
+// Appends `values` and returns where they will be on the device.
+const int32_t* Append(const std::vector<int32_t>& values, const kernels::Buffer& device,
+                      std::vector<int32_t>& inputs) {
+  const size_t first = inputs.size();
+  inputs.insert(inputs.end(), values.begin(), values.end());
+  return device.as<int32_t>() + first;
 }
 
 template <typename T>
-absl::Status CopyVectorOut(kernels::Backend& backend, std::vector<T>& to,
-                           const kernels::Buffer& from, size_t count) {
-  to.resize(count);
-  return backend.CopyOut(to.data(), from.data(), count * sizeof(T));
+T* At(const kernels::Buffer& buffer, size_t offset) {
+  return reinterpret_cast<T*>(buffer.as<char>() + offset);
 }
 
 MaskCache::Shape MaskShape(const SparsePlan& plan, int32_t num_passes, const ModelInfo& model) {
@@ -64,10 +70,9 @@ Engine::Engine(std::unique_ptr<kernels::Backend> backend, std::unique_ptr<Model>
 absl::Status Engine::Allocate() {
   const int64_t rows = AlignedRows(options_.max_batch_tokens, row_alignment_);
   SPARSED_ASSIGN_OR_RETURN(workspace_, Workspace::Create(*backend_, model_info(), rows));
-  for (kernels::Buffer* buffer : {&buffers_.ids, &buffers_.positions, &buffers_.head_rows,
-                                  &buffers_.tokens, &buffers_.confidences, &buffers_.chosen}) {
-    SPARSED_ASSIGN_OR_RETURN(*buffer, backend_->Alloc(rows * sizeof(int32_t)));
-  }
+  workspace_.time_parts = options_.time_parts;
+  SPARSED_ASSIGN_OR_RETURN(buffers_.inputs, backend_->Alloc(rows * kInputBytesPerRow));
+  SPARSED_ASSIGN_OR_RETURN(buffers_.results, backend_->Alloc(rows * kResultBytesPerRow));
   return absl::OkStatus();
 }
 
@@ -138,75 +143,106 @@ absl::StatusOr<std::vector<SequenceStep>> Engine::Step() {
   if (const absl::Status status = RunStep(); !status.ok()) {
     return absl::InternalError(absl::StrCat("denoising step: ", std::string(status.message())));
   }
+  StepTimes& times = workspace_.times;
+  total.Lap(times.total_seconds);
+  if (options_.time_parts) {
+    double not_the_steps = 0;
+    SPARSED_RETURN_IF_ERROR(backend_->ReadMarks(times.part_seconds));
+    total.Lap(not_the_steps);
+  }
+  SetDensities();
   for (const BatchEntry& entry : batch_.entries) steps.push_back(Advance(entry));
-  workspace_.times.batch_tokens = static_cast<int64_t>(batch_.ids.size());
-  total.Lap(workspace_.times.total_seconds);
+  total.Lap(times.total_seconds);
+  times.batch_tokens = static_cast<int64_t>(batch_.ids.size());
+  times.query_rows = batch_.num_query_rows;
+  times.head_rows = static_cast<int64_t>(batch_.head_rows.size());
   return steps;
 }
 
-// Everything that can fail comes before the first sequence changes.
+// Everything that can fail comes before the first sequence changes. The host waits for the device
+// once, for the results.
 absl::Status Engine::RunStep() {
-  SPARSED_RETURN_IF_ERROR(Upload());
-  SPARSED_RETURN_IF_ERROR(Forward());
-  SPARSED_RETURN_IF_ERROR(Sample());
-  SPARSED_RETURN_IF_ERROR(Download());
-  return MeasureDensities();
-}
-
-absl::Status Engine::Upload() {
-  SPARSED_RETURN_IF_ERROR(CopyVectorIn(*backend_, buffers_.ids, batch_.ids));
-  SPARSED_RETURN_IF_ERROR(CopyVectorIn(*backend_, buffers_.positions, batch_.positions));
-  return CopyVectorIn(*backend_, buffers_.head_rows, batch_.head_rows);
-}
-
-absl::Status Engine::Forward() {
+  constexpr int32_t kNoPart = -1;
+  if (options_.time_parts) SPARSED_RETURN_IF_ERROR(backend_->Mark(kNoPart));
   PackedBatch packed;
+  SPARSED_RETURN_IF_ERROR(Upload(packed));
+  SPARSED_RETURN_IF_ERROR(workspace_.EndPart(*backend_, StepPart::kCopy));
+  SPARSED_RETURN_IF_ERROR(model_->Forward(*backend_, packed, workspace_));
+  SPARSED_RETURN_IF_ERROR(Sample());
+  SPARSED_RETURN_IF_ERROR(CountKeptTiles());
+  SPARSED_RETURN_IF_ERROR(workspace_.EndPart(*backend_, StepPart::kSample));
+  SPARSED_RETURN_IF_ERROR(Download());
+  return workspace_.EndPart(*backend_, StepPart::kCopy);
+}
+
+absl::Status Engine::Upload(PackedBatch& packed) {
+  inputs_.clear();
   packed.num_rows = static_cast<int64_t>(batch_.ids.size());
-  packed.ids = buffers_.ids.as<int32_t>();
-  packed.positions = buffers_.positions.as<int32_t>();
+  packed.ids = Append(batch_.ids, buffers_.inputs, inputs_);
+  packed.positions = Append(batch_.positions, buffers_.inputs, inputs_);
   packed.passes = batch_.passes;
-  packed.head_rows = buffers_.head_rows.as<int32_t>();
+  packed.head_rows = Append(batch_.head_rows, buffers_.inputs, inputs_);
   packed.num_head_rows = static_cast<int64_t>(batch_.head_rows.size());
-  return model_->Forward(*backend_, packed, workspace_);
+  packed.head_query_rows = Append(batch_.head_query_rows, buffers_.inputs, inputs_);
+  packed.ranges = batch_.ranges;
+  packed.num_query_rows = batch_.num_query_rows;
+  if (!batch_.query_rows.empty()) {
+    packed.query_rows = Append(batch_.query_rows, buffers_.inputs, inputs_);
+    packed.query_positions = Append(batch_.query_positions, buffers_.inputs, inputs_);
+  }
+  return backend_->CopyIn(buffers_.inputs.data(), inputs_.data(), inputs_.size() * sizeof(int32_t));
 }
 
 absl::Status Engine::Sample() {
+  const size_t samples = batch_.samples.size();
+  layout_.tokens = batch_.entries.size() * sizeof(int64_t);
+  layout_.confidences = layout_.tokens + samples * sizeof(int32_t);
+  layout_.chosen = layout_.confidences + samples * sizeof(float);
+  layout_.bytes = layout_.chosen + static_cast<size_t>(batch_.num_chosen) * sizeof(int32_t);
+  auto* tokens = At<int32_t>(buffers_.results, layout_.tokens);
+  auto* confidences = At<float>(buffers_.results, layout_.confidences);
   for (const LogitChunk& chunk : batch_.chunks) {
     const kernels::TensorView logits = workspace_.logits(chunk.num_head_rows);
     SPARSED_RETURN_IF_ERROR(
         model_->Logits(*backend_, workspace_, chunk.first_head_row, chunk.num_head_rows, logits));
-    Stopwatch watch;
     SPARSED_RETURN_IF_ERROR(backend_->SampleRows(
         logits, std::span(batch_.samples).subspan(chunk.first_sample, chunk.num_samples),
-        buffers_.tokens.as<int32_t>() + chunk.first_sample,
-        buffers_.confidences.as<float>() + chunk.first_sample));
-    watch.Lap(workspace_.times.sample_seconds);
+        tokens + chunk.first_sample, confidences + chunk.first_sample));
+    SPARSED_RETURN_IF_ERROR(workspace_.EndPart(*backend_, StepPart::kSample));
   }
-  Stopwatch watch;
-  SPARSED_RETURN_IF_ERROR(backend_->CommitRows(buffers_.confidences.as<float>(), batch_.groups,
-                                               buffers_.chosen.as<int32_t>()));
-  watch.Lap(workspace_.times.sample_seconds);
+  return backend_->CommitRows(confidences, batch_.groups,
+                              At<int32_t>(buffers_.results, layout_.chosen));
+}
+
+absl::Status Engine::CountKeptTiles() {
+  auto* kept_tiles = At<int64_t>(buffers_.results, layout_.kept_tiles);
+  for (size_t i = 0; i < batch_.entries.size(); ++i) {
+    const BatchEntry& entry = batch_.entries[i];
+    if (entry.kind != StepKind::kSelect) continue;
+    SPARSED_RETURN_IF_ERROR(entry.sequence->masks->CountKept(*backend_, kept_tiles + i));
+  }
   return absl::OkStatus();
 }
 
 absl::Status Engine::Download() {
-  Stopwatch watch;
-  const size_t samples = batch_.samples.size();
-  SPARSED_RETURN_IF_ERROR(CopyVectorOut(*backend_, results_.tokens, buffers_.tokens, samples));
+  results_.bytes.resize(layout_.bytes);
   SPARSED_RETURN_IF_ERROR(
-      CopyVectorOut(*backend_, results_.confidences, buffers_.confidences, samples));
-  SPARSED_RETURN_IF_ERROR(
-      CopyVectorOut(*backend_, results_.chosen, buffers_.chosen, batch_.num_chosen));
-  watch.Lap(workspace_.times.sample_seconds);
+      backend_->CopyOut(results_.bytes.data(), buffers_.results.data(), layout_.bytes));
+  const char* bytes = results_.bytes.data();
+  results_.kept_tiles = reinterpret_cast<const int64_t*>(bytes + layout_.kept_tiles);
+  results_.tokens = reinterpret_cast<const int32_t*>(bytes + layout_.tokens);
+  results_.confidences = reinterpret_cast<const float*>(bytes + layout_.confidences);
+  results_.chosen = reinterpret_cast<const int32_t*>(bytes + layout_.chosen);
   return absl::OkStatus();
 }
 
-absl::Status Engine::MeasureDensities() {
-  for (const BatchEntry& entry : batch_.entries) {
+void Engine::SetDensities() {
+  for (size_t i = 0; i < batch_.entries.size(); ++i) {
+    const BatchEntry& entry = batch_.entries[i];
     if (entry.kind != StepKind::kSelect) continue;
-    SPARSED_ASSIGN_OR_RETURN(entry.sequence->density, entry.sequence->masks->Density(*backend_));
+    entry.sequence->density = static_cast<double>(results_.kept_tiles[i]) /
+                              static_cast<double>(entry.sequence->masks->num_tiles());
   }
-  return absl::OkStatus();
 }
 
 SequenceStep Engine::Advance(const BatchEntry& entry) {
@@ -235,7 +271,7 @@ SequenceStep Engine::Advance(const BatchEntry& entry) {
 }
 
 bool Engine::HasNan(const BatchEntry& entry) const {
-  const auto first = results_.confidences.begin() + entry.first_sample;
+  const float* first = results_.confidences + entry.first_sample;
   return std::any_of(first, first + entry.num_samples, [](float c) { return std::isnan(c); });
 }
 

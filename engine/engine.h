@@ -23,7 +23,8 @@ namespace sparsed::engine {
 
 struct EngineOptions {
   int64_t max_batch_tokens =
-      16384;  // packed rows of one step; both passes of a guided sequence count
+      16384;                // packed rows of one step; both passes of a guided sequence count
+  bool time_parts = false;  // StepTimes::part_seconds are measured; it costs a little time
 };
 
 // What a request will cost, known before it starts.
@@ -80,20 +81,27 @@ class Engine {
   void SetCanvasForTest(SequenceId id, std::span<const int32_t> canvas_ids);
 
  private:
-  // The step's small inputs and results on the device, for max_batch_tokens rows each.
+  // The step's small inputs and results on the device, one buffer each, so that a step has one copy
+  // in and one copy out. Their layout follows the step's batch.
   struct StepBuffers {
-    kernels::Buffer ids;
-    kernels::Buffer positions;
-    kernels::Buffer head_rows;
-    kernels::Buffer tokens;
-    kernels::Buffer confidences;
-    kernels::Buffer chosen;
+    kernels::Buffer inputs;
+    kernels::Buffer results;
+  };
+  // Where the parts of the results are, in bytes.
+  struct ResultLayout {
+    size_t kept_tiles = 0;  // int64, of each entry that selects
+    size_t tokens = 0;      // int32, of each sample
+    size_t confidences = 0;
+    size_t chosen = 0;  // sample indices, entry by entry
+    size_t bytes = 0;
   };
   // What the device decided, on the host.
   struct StepResults {
-    std::vector<int32_t> tokens;     // of each sample
-    std::vector<float> confidences;  // of each sample
-    std::vector<int32_t> chosen;     // sample indices, entry by entry
+    std::vector<char> bytes;
+    const int64_t* kept_tiles = nullptr;
+    const int32_t* tokens = nullptr;
+    const float* confidences = nullptr;
+    const int32_t* chosen = nullptr;
   };
 
   Engine(std::unique_ptr<kernels::Backend> backend, std::unique_ptr<Model> model,
@@ -101,11 +109,11 @@ class Engine {
   absl::Status Allocate();
 
   absl::Status RunStep();
-  absl::Status Upload();
-  absl::Status Forward();
+  absl::Status Upload(PackedBatch& packed);
   absl::Status Sample();
+  absl::Status CountKeptTiles();
   absl::Status Download();
-  absl::Status MeasureDensities();
+  void SetDensities();
   SequenceStep Advance(const BatchEntry& entry);
   bool HasNan(const BatchEntry& entry) const;
   void ApplyChosen(const BatchEntry& entry, SequenceStep& step);
@@ -117,6 +125,8 @@ class Engine {
   Workspace workspace_;
   StepBuffers buffers_;
   StepBatch batch_;
+  std::vector<int32_t> inputs_;  // of the step, as they are copied
+  ResultLayout layout_;
   StepResults results_;
   std::map<SequenceId, Sequence> sequences_;
   SequenceId next_id_ = 1;

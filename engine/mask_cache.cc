@@ -1,7 +1,5 @@
 #include "engine/mask_cache.h"
 
-#include <bit>
-
 #include "engine/status_macros.h"
 
 namespace sparsed::engine {
@@ -39,17 +37,12 @@ std::span<const kernels::BlockMaskView> MaskCache::Layers(int32_t pass) const {
   return std::span(views_).subspan(int64_t{pass} * shape_.num_layers, shape_.num_layers);
 }
 
-absl::StatusOr<double> MaskCache::Density(kernels::Backend& backend) const {
-  int64_t kept = 0;
-  std::vector<uint64_t> words;
-  for (const kernels::BlockMaskView& view : views_) {
-    words.resize(view.Bytes() / 8);
-    SPARSED_RETURN_IF_ERROR(backend.CopyOut(words.data(), view.bits, view.Bytes()));
-    for (const uint64_t word : words) kept += std::popcount(word);
-  }
-  const double tiles = static_cast<double>(NumViews(shape_)) * shape_.num_heads *
-                       shape_.num_blocks * shape_.num_blocks;
-  return static_cast<double>(kept) / tiles;
+absl::Status MaskCache::CountKept(kernels::Backend& backend, int64_t* kept) const {
+  return backend.CountBits(bits_.as<uint64_t>(), bytes() / 8, kept);
+}
+
+int64_t MaskCache::num_tiles() const {
+  return NumViews(shape_) * shape_.num_heads * shape_.num_blocks * shape_.num_blocks;
 }
 
 }  // namespace sparsed::engine

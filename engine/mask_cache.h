@@ -34,9 +34,10 @@ class MaskCache {
   kernels::BlockMaskView Layer(int32_t pass, int32_t layer) const { return Layers(pass)[layer]; }
   int64_t bytes() const { return static_cast<int64_t>(bits_.bytes()); }
 
-  // Kept tiles over all tiles, all passes, layers and heads. Call after the select step only.
-  // Errors: as the backend's.
-  absl::StatusOr<double> Density(kernels::Backend& backend) const;
+  // *kept = the kept tiles of all passes, layers and heads, counted and left on the device. Call
+  // after the select step only. Errors: as the backend's.
+  absl::Status CountKept(kernels::Backend& backend, int64_t* kept) const;
+  int64_t num_tiles() const;  // kept or not
 
  private:
   MaskCache(const Shape& shape, kernels::Buffer bits);

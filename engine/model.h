@@ -20,16 +20,30 @@ struct PassPlan {
   kernels::AttentionMode mode = kernels::AttentionMode::kFull;
   kernels::BlockSelection selection;              // kFullSelect only
   std::span<const kernels::BlockMaskView> masks;  // num_layers views; empty for kFull
+  // Its part of PackedBatch::ranges: the tokens that ask in the last layer.
+  int32_t first_range = 0;
+  int32_t num_ranges = 0;
 };
 
-// The packed rows of one step. ids and positions lie on the device.
+// The packed rows of one step. Pointers are to the device.
+//
+// Only the head rows of the last layer's output are wanted. Its keys and values are computed for
+// all rows, its queries and attention for the tiles that hold head rows ("query rows", where they
+// stand together), the rest for the head rows. A pass that selects attends with all its rows, since
+// every query block needs a pattern: in a step with such a pass the query rows are the packed rows.
 struct PackedBatch {
   int64_t num_rows = 0;  // T
   const int32_t* ids = nullptr;
   const int32_t* positions = nullptr;  // 0..N-1 within each pass
   std::span<const PassPlan> passes;
-  const int32_t* head_rows = nullptr;  // on the device: the packed rows whose logits are wanted
+  const int32_t* head_rows = nullptr;  // the packed rows whose logits are wanted
   int64_t num_head_rows = 0;           // R
+
+  std::span<const kernels::QueryRange> ranges;  // of all passes; host memory
+  int64_t num_query_rows = 0;                   // 0 where the last layer attends to nothing
+  const int32_t* query_rows = nullptr;          // the packed row of each query row; null: the same
+  const int32_t* query_positions = nullptr;     // of each query row; null: `positions`
+  const int32_t* head_query_rows = nullptr;     // the query row of each head row
 };
 
 class Model {

@@ -46,7 +46,7 @@ absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& dir, const M
   const WeightSource source = [&checkpoint](const std::string& name, int64_t rows,
                                             int64_t cols) -> absl::StatusOr<SourceMatrix> {
     SPARSED_ASSIGN_OR_RETURN(const kernels::HostMatrix matrix, checkpoint.Matrix(name, rows, cols));
-    return SourceMatrix{matrix, {}};
+    return SourceMatrix{matrix, {}, [&checkpoint, name] { checkpoint.Release(name); }};
   };
   return LladaModel::Create(info, source, backend, progress);
 }

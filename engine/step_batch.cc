@@ -12,6 +12,11 @@ void Clear(StepBatch& batch) {
   batch.positions.clear();
   batch.passes.clear();
   batch.head_rows.clear();
+  batch.ranges.clear();
+  batch.query_rows.clear();
+  batch.query_positions.clear();
+  batch.head_query_rows.clear();
+  batch.num_query_rows = 0;
   batch.samples.clear();
   batch.canvas_indices.clear();
   batch.chunks.clear();
@@ -91,6 +96,28 @@ void AddCandidate(const Sequence& sequence, int32_t canvas_index, size_t first_p
   chunk.num_samples += 1;
 }
 
+// The tiles of a pass that hold head rows, as few ranges as they make. Head rows ascend.
+void AddRanges(const BatchEntry& entry, int32_t pass, StepBatch& batch) {
+  constexpr int64_t kTile = kernels::kQueryTileTokens;
+  const int32_t num_passes = entry.sequence->num_passes();
+  PassPlan& plan = batch.passes[entry.first_pass + pass];
+  plan.first_range = static_cast<int32_t>(batch.ranges.size());
+  int64_t end = 0;  // of the last range
+  for (int32_t sample = 0; sample < entry.num_samples; ++sample) {
+    const int32_t head_row = entry.first_head_row + sample * num_passes + pass;
+    const int64_t first = (batch.head_rows[head_row] - plan.first_row) / kTile * kTile;
+    if (first < end) continue;
+    const bool adjacent = plan.num_ranges > 0 && first == end;
+    end = std::min(first + kTile, plan.num_tokens);
+    if (adjacent) {
+      batch.ranges.back().num_tokens = end - batch.ranges.back().first_token;
+    } else {
+      batch.ranges.push_back({first, end - first, 0});
+      ++plan.num_ranges;
+    }
+  }
+}
+
 void AddSequence(SequenceId id, Sequence& sequence, const ModelInfo& model, int32_t row_alignment,
                  StepBatch& batch) {
   BatchEntry entry;
@@ -100,7 +127,8 @@ void AddSequence(SequenceId id, Sequence& sequence, const ModelInfo& model, int3
   entry.step =
       PlanDecodingStep(sequence.request.sampling, sequence.gen_length(), sequence.next_step);
 
-  const size_t first_pass = batch.passes.size();
+  entry.first_pass = static_cast<int32_t>(batch.passes.size());
+  entry.first_head_row = static_cast<int32_t>(batch.head_rows.size());
   for (int32_t pass = 0; pass < sequence.num_passes(); ++pass) {
     PackPass(sequence, entry.kind, pass, model, row_alignment, batch);
   }
@@ -108,7 +136,7 @@ void AddSequence(SequenceId id, Sequence& sequence, const ModelInfo& model, int3
   entry.first_sample = static_cast<int32_t>(batch.samples.size());
   for (int32_t i = 0; i < entry.step.block_end; ++i) {
     if (sequence.ids[sequence.request.canvas[i]] == model.mask_token_id) {
-      AddCandidate(sequence, i, first_pass, batch);
+      AddCandidate(sequence, i, entry.first_pass, batch);
     }
   }
   entry.num_samples = static_cast<int32_t>(batch.samples.size()) - entry.first_sample;
@@ -116,7 +144,44 @@ void AddSequence(SequenceId id, Sequence& sequence, const ModelInfo& model, int3
   entry.num_chosen = std::min(entry.step.commits, entry.num_samples);
   batch.num_chosen += entry.num_chosen;
   batch.groups.push_back({entry.first_sample, entry.num_samples, entry.num_chosen});
+  for (int32_t pass = 0; pass < sequence.num_passes(); ++pass) AddRanges(entry, pass, batch);
   batch.entries.push_back(entry);
+}
+
+// Places the query rows, range by range, and says where each head row is among them.
+void PlaceQueries(int32_t row_alignment, bool all_rows, StepBatch& batch) {
+  batch.num_query_rows = all_rows ? static_cast<int64_t>(batch.ids.size()) : 0;
+  batch.head_query_rows.resize(batch.head_rows.size());
+  for (const BatchEntry& entry : batch.entries) {
+    const int32_t num_passes = entry.sequence->num_passes();
+    for (int32_t pass = 0; pass < num_passes; ++pass) {
+      const PassPlan& plan = batch.passes[entry.first_pass + pass];
+      int32_t sample = 0;
+      for (int32_t r = 0; r < plan.num_ranges; ++r) {
+        kernels::QueryRange& range = batch.ranges[plan.first_range + r];
+        const int64_t first_packed = plan.first_row + range.first_token;
+        if (all_rows) {
+          range.first_row = first_packed;
+        } else {
+          range.first_row = AlignedRows(batch.num_query_rows, row_alignment);
+          batch.num_query_rows = range.first_row + range.num_tokens;
+          // Any packed row will do for the rows of a gap: nothing reads what becomes of them.
+          batch.query_rows.resize(range.first_row, 0);
+          batch.query_positions.resize(range.first_row, 0);
+          for (int64_t i = 0; i < range.num_tokens; ++i) {
+            batch.query_rows.push_back(static_cast<int32_t>(first_packed + i));
+            batch.query_positions.push_back(static_cast<int32_t>(range.first_token + i));
+          }
+        }
+        for (; sample < entry.num_samples; ++sample) {
+          const int32_t head_row = entry.first_head_row + sample * num_passes + pass;
+          const int64_t offset = batch.head_rows[head_row] - first_packed;
+          if (offset >= range.num_tokens) break;
+          batch.head_query_rows[head_row] = static_cast<int32_t>(range.first_row + offset);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -128,9 +193,13 @@ int64_t AlignedRows(int64_t num_tokens, int32_t row_alignment) {
 void BuildStepBatch(std::map<SequenceId, Sequence>& sequences, const ModelInfo& model,
                     int32_t row_alignment, StepBatch& batch) {
   Clear(batch);
+  bool selects = false;
   for (auto& [id, sequence] : sequences) {
-    if (!sequence.finished) AddSequence(id, sequence, model, row_alignment, batch);
+    if (sequence.finished) continue;
+    AddSequence(id, sequence, model, row_alignment, batch);
+    selects = selects || batch.entries.back().kind == StepKind::kSelect;
   }
+  PlaceQueries(row_alignment, selects, batch);
 }
 
 }  // namespace sparsed::engine

@@ -21,6 +21,8 @@ struct BatchEntry {
   Sequence* sequence = nullptr;
   StepKind kind = StepKind::kFull;
   DecodingStep step;
+  int32_t first_pass = 0;  // in `passes`; num_passes() of the sequence
+  int32_t first_head_row = 0;
   int32_t first_sample = 0;  // its candidates in `samples`, in canvas order
   int32_t num_samples = 0;
   int32_t first_chosen = 0;  // its commits in the result of CommitRows
@@ -39,7 +41,14 @@ struct StepBatch {
   std::vector<int32_t> ids;        // T packed rows, a gap before a pass where it must be aligned
   std::vector<int32_t> positions;  // T
   std::vector<PassPlan> passes;
-  std::vector<int32_t> head_rows;           // R packed rows; a guided position has two in a row
+  std::vector<int32_t> head_rows;  // R packed rows; a guided position has two in a row
+  // The last layer's queries; see PackedBatch. query_rows and query_positions are empty where the
+  // query rows are the packed rows.
+  std::vector<kernels::QueryRange> ranges;
+  std::vector<int32_t> query_rows;
+  std::vector<int32_t> query_positions;
+  std::vector<int32_t> head_query_rows;  // R
+  int64_t num_query_rows = 0;
   std::vector<kernels::SampleRow> samples;  // rows count from the start of their chunk
   std::vector<int32_t> canvas_indices;      // of each sample
   std::vector<LogitChunk> chunks;

@@ -1,11 +1,16 @@
 // Models with random weights: the shapes of known checkpoints without their files.
+#include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/model_folder.h"
 #include "engine/models/llada.h"
+#include "kernels/half.h"
 
 namespace sparsed::engine {
 namespace {
@@ -73,13 +78,6 @@ uint64_t HashName(const std::string& name) {
   return hash;
 }
 
-// Truncates to bf16, which is exact enough for a random number.
-uint16_t ToBf16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return static_cast<uint16_t>(bits >> 16);
-}
-
 // Standard deviations that keep the residual stream and the logits in a trained model's range.
 double Deviation(const std::string& name, int64_t cols, int32_t num_layers) {
   if (absl::StrContains(name, ".wte.")) return 1.0;
@@ -89,24 +87,57 @@ double Deviation(const std::string& name, int64_t cols, int32_t num_layers) {
   return adds_to_residual ? 1.0 / std::sqrt(2.0 * num_layers * cols) : 1.5 / std::sqrt(cols);
 }
 
-SourceMatrix RandomMatrix(const std::string& name, int64_t rows, int64_t cols, uint64_t seed,
-                          int32_t num_layers) {
-  SourceMatrix result;
-  result.storage.resize(rows * cols);
-  if (rows == 1) {
-    for (uint16_t& element : result.storage) element = ToBf16(1.0f);  // a norm
-  } else {
-    // Uniform in [-limit, limit) has the deviation limit / sqrt(3).
-    const float limit = static_cast<float>(std::sqrt(3.0) * Deviation(name, cols, num_layers));
-    const uint64_t stream = Mix(seed ^ HashName(name));
-    for (size_t i = 0; i < result.storage.size(); ++i) {
-      const float unit = static_cast<float>(Mix(stream + i) >> 40) * 0x1p-24f;
-      result.storage[i] = ToBf16((2.0f * unit - 1.0f) * limit);
-    }
+// Uniform with the given standard deviation. A large matrix repeats after a million elements or so,
+// a number that no row is a divisor of: models of 10^10 elements are made in seconds.
+void FillUniform(uint64_t stream, double deviation, std::span<uint16_t> out) {
+  constexpr size_t kDistinct = 1'000'003;
+  const double limit = std::sqrt(3.0) * deviation;
+  const size_t distinct = std::min(kDistinct, out.size());
+  for (size_t i = 0; i < distinct; ++i) {
+    const double unit = static_cast<double>(Mix(stream + i) >> 40) * 0x1p-24;
+    out[i] = kernels::RoundToBF16(static_cast<float>((2 * unit - 1) * limit));
   }
-  result.matrix = {result.storage.data(), kernels::DType::kBF16, rows, cols};
-  return result;
+  for (size_t done = distinct; done < out.size(); done += distinct) {
+    std::copy_n(out.begin(), std::min(distinct, out.size() - done), out.begin() + done);
+  }
 }
+
+// Gives the matrices of a model, one after the other, from memory that it uses again.
+class RandomSource {
+ public:
+  RandomSource(uint64_t seed, int32_t num_layers) : seed_(seed), num_layers_(num_layers) {}
+
+  SourceMatrix Make(const std::string& name, int64_t rows, int64_t cols) {
+    Storage storage = Take(static_cast<size_t>(rows * cols));
+    const std::span<uint16_t> elements(storage->data(), static_cast<size_t>(rows * cols));
+    if (rows == 1) {
+      std::fill(elements.begin(), elements.end(), kernels::RoundToBF16(1.0f));  // a norm
+    } else {
+      FillUniform(Mix(seed_ ^ HashName(name)), Deviation(name, cols, num_layers_), elements);
+    }
+    SourceMatrix result;
+    result.matrix = {elements.data(), kernels::DType::kBF16, rows, cols};
+    result.release = [free = free_, storage] { free->push_back(storage); };
+    return result;
+  }
+
+ private:
+  using Storage = std::shared_ptr<std::vector<uint16_t>>;
+
+  Storage Take(size_t elements) {
+    Storage storage = std::make_shared<std::vector<uint16_t>>();
+    if (!free_->empty()) {
+      storage = free_->back();
+      free_->pop_back();
+    }
+    if (storage->size() < elements) storage->resize(elements);
+    return storage;
+  }
+
+  const uint64_t seed_;
+  const int32_t num_layers_;
+  std::shared_ptr<std::vector<Storage>> free_ = std::make_shared<std::vector<Storage>>();
+};
 
 uint64_t CountParameters(const ModelInfo& info) {
   const uint64_t hidden = info.hidden_size;
@@ -128,10 +159,10 @@ absl::StatusOr<std::unique_ptr<Model>> MakeSyntheticModel(const std::string& sha
                                                           kernels::Backend& backend) {
   const absl::StatusOr<ModelInfo> info = SyntheticModelInfo(shape);
   if (!info.ok()) return info.status();
-  const int32_t num_layers = info->num_layers;
-  const WeightSource source = [seed, num_layers](const std::string& name, int64_t rows,
-                                                 int64_t cols) -> absl::StatusOr<SourceMatrix> {
-    return RandomMatrix(name, rows, cols, seed, num_layers);
+  auto random = std::make_shared<RandomSource>(seed, info->num_layers);
+  const WeightSource source = [random](const std::string& name, int64_t rows,
+                                       int64_t cols) -> absl::StatusOr<SourceMatrix> {
+    return random->Make(name, rows, cols);
   };
   return LladaModel::Create(*info, source, backend, {});
 }

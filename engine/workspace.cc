@@ -54,6 +54,10 @@ absl::StatusOr<Workspace> Workspace::Create(kernels::Backend& backend, const Mod
   return workspace;
 }
 
+absl::Status Workspace::EndPart(kernels::Backend& backend, StepPart part) const {
+  return time_parts ? backend.Mark(static_cast<int32_t>(part)) : absl::OkStatus();
+}
+
 kernels::TensorView Workspace::hidden(int64_t rows) const { return blocks_.hidden.View(rows); }
 kernels::TensorView Workspace::normed(int64_t rows) const { return blocks_.normed.View(rows); }
 kernels::TensorView Workspace::qkv(int64_t rows) const { return blocks_.qkv.View(rows); }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/model_info.h"
 #include "engine/step_times.h"
@@ -34,6 +35,10 @@ class Workspace {
   static constexpr int64_t kMlpChunkRows = 2048;
   static constexpr int64_t kLogitRows = 256;
 
+  // What was issued since the last call is of `part`; nothing where parts are not timed.
+  absl::Status EndPart(kernels::Backend& backend, StepPart part) const;
+
+  bool time_parts = false;
   StepTimes times;
 
  private:

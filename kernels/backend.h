@@ -63,7 +63,8 @@ struct BackendInfo {
   DType activation_dtype = DType::kF32;
   int32_t row_alignment = 1;  // every sequence starts at a multiple of this many packed rows
   uint64_t memory_total_bytes = 0;
-  uint64_t allocated_bytes = 0;  // by live Buffers and LinearWeights of this backend
+  uint64_t memory_free_bytes = 0;  // as the system counts it, whoever took the rest
+  uint64_t allocated_bytes = 0;    // by live Buffers and LinearWeights of this backend
 };
 
 // How a full pass builds a pattern beside its output (SparseD, arXiv 2509.24014; the published
@@ -89,7 +90,11 @@ enum class AttentionMode : uint8_t {
   kSparse,      // the blocks of `mask`
 };
 
-// Some of a sequence's tokens as queries, in rows of their own.
+// Queries come in tiles of so many tokens, counted from the start of their sequence.
+inline constexpr int64_t kQueryTileTokens = 128;
+
+// Some of a sequence's tokens as queries, in rows of their own. A sequence may be listed several
+// times, each time with another range.
 struct QueryRange {
   int64_t first_token = 0;  // a multiple of 128
   int64_t num_tokens = 0;   // a multiple of 128, or up to the sequence's end
@@ -161,6 +166,12 @@ class Backend {
   virtual absl::Status CopyOut(void* host_dst, const void* device_src, size_t bytes) = 0;
   virtual absl::Status Sync() = 0;
 
+  // Where the time goes. Mark: what was issued since the last Mark is of `part`; a negative part is
+  // not counted. It never waits. ReadMarks: adds what each part took to seconds[part], forgets the
+  // marks, and waits for the last of them.
+  virtual absl::Status Mark(int32_t part) = 0;
+  virtual absl::Status ReadMarks(std::span<double> seconds) = 0;
+
   // Packs once; the host matrices are not needed afterwards. All parts have the same cols.
   virtual absl::StatusOr<std::unique_ptr<LinearWeight>> PackLinear(
       std::span<const HostMatrix> parts) = 0;
@@ -182,6 +193,8 @@ class Backend {
   // Non-causal attention within each sequence. A row whose mask keeps nothing is written as 0.
   // Never stores anything of size N x N.
   virtual absl::Status Attention(const AttentionParams& params) = 0;
+  // *count = how many bits of words [0, num_words) are set. Both lie on the device.
+  virtual absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) = 0;
   // out[r] = x[rows[r]]; rows [R] i32 on the device. out [R, E].
   virtual absl::Status GatherRows(TensorView out, TensorView x, const int32_t* rows) = 0;
   // Samples one token a row. logits [*, V] f32; rows: host memory; tokens, confidences

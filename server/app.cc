@@ -103,7 +103,7 @@ class App {
   Supervisor supervisor_;
   std::unique_ptr<LoadedModel> model_;
   std::unique_ptr<StepLoop> loop_;
-  std::unique_ptr<HttpListener> admin_;
+  std::unique_ptr<HttpAdmin> admin_;
   std::unique_ptr<grpc::Server> server_;
   std::thread engine_thread_;
   absl::Status engine_status_;  // of the engine thread; read after joining it
@@ -155,7 +155,7 @@ absl::Status App::Listen() {
     return metrics_.Text();
   };
   SPARSED_ASSIGN_OR_RETURN(
-      admin_, StartHttpAdmin(*ParseHostPort(config_.admin_address), &state_, metrics_text));
+      admin_, HttpAdmin::Start(*ParseHostPort(config_.admin_address), &state_, metrics_text));
   SPARSED_ASSIGN_OR_RETURN(GrpcServer grpc_server,
                            StartGrpcServer(config_, {&generation_, &models_, &kserve_, &health_}));
   server_ = std::move(grpc_server.server);

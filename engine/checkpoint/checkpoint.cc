@@ -148,6 +148,11 @@ absl::StatusOr<HostMatrix> Checkpoint::Matrix(const std::string& name, int64_t r
   return HostMatrix{entry.data, *dtype, rows, cols};
 }
 
+void Checkpoint::Release(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  if (found != tensors_.end()) ReleaseMapped(*found->second);
+}
+
 std::vector<std::string> Checkpoint::TensorNames() const {
   std::vector<std::string> names;
   names.reserve(tensors_.size());

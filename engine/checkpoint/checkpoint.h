@@ -34,6 +34,9 @@ class Checkpoint {
   // tensor, what it has and what is wanted; NOT_FOUND.
   absl::StatusOr<kernels::HostMatrix> Matrix(const std::string& name, int64_t rows,
                                              int64_t cols) const;
+  // Gives the tensor's memory back to the system; it is read from its file again when it is used
+  // again. Unknown names are ignored.
+  void Release(const std::string& name) const;
   std::vector<std::string> TensorNames() const;  // sorted
   uint64_t parameters() const;                   // elements of all tensors
   std::string dtype() const;  // that all tensors share: "bf16", "f16", "f32"; or "mixed"

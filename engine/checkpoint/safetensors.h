@@ -38,6 +38,9 @@ class SafetensorsFile {
   std::map<std::string, TensorEntry> tensors_;
 };
 
+// Drops the whole pages of an entry of a mapped file from memory; a later use reads them again.
+void ReleaseMapped(const TensorEntry& entry);
+
 // The tensors of a whole file of `bytes` bytes that lies at `file`, with every check of the
 // reference reader and duplicate keys refused besides. Reads the header only. Errors:
 // INVALID_ARGUMENT with the reason, naming the tensor where there is one.

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,11 @@
 namespace sparsed::engine {
 
 // A weight on the host for as long as it takes to pack it. `storage` holds the elements where they
-// are not borrowed from a mapping.
+// are not borrowed from a mapping; `release`, if any, is called once the matrix is packed.
 struct SourceMatrix {
   kernels::HostMatrix matrix;
   std::vector<uint16_t> storage;
+  std::function<void()> release = {};
 };
 
 // Gives the tensor of that name, in the checkpoint's naming, as [rows, cols]; a vector is [1, n].
@@ -32,7 +34,9 @@ using WeightSource = std::function<absl::StatusOr<SourceMatrix>(const std::strin
 struct LladaLayer {
   kernels::Buffer attention_norm;                  // [E] f32
   kernels::Buffer mlp_norm;                        // [E] f32
-  std::unique_ptr<kernels::LinearWeight> qkv;      // E -> (H + 2 Hkv) D
+  std::unique_ptr<kernels::LinearWeight> qkv;      // E -> (H + 2 Hkv) D; not of the last layer
+  std::unique_ptr<kernels::LinearWeight> q;        // E -> H D; of the last layer only
+  std::unique_ptr<kernels::LinearWeight> kv;       // E -> 2 Hkv D; of the last layer only
   std::unique_ptr<kernels::LinearWeight> out;      // H D -> E
   std::unique_ptr<kernels::LinearWeight> gate_up;  // E -> 2F
   std::unique_ptr<kernels::LinearWeight> down;     // F -> E
@@ -59,10 +63,22 @@ class LladaModel : public Model {
   friend class LladaLoader;
   explicit LladaModel(const ModelInfo& info) : info_(info) {}
 
+  // One layer for all rows: hidden += attention, hidden += feed-forward.
   absl::Status AttentionBlock(kernels::Backend& backend, const PackedBatch& batch, int32_t layer,
                               Workspace& workspace) const;
-  absl::Status FeedForwardBlock(kernels::Backend& backend, int64_t num_rows, int32_t layer,
-                                Workspace& workspace) const;
+  // hidden += down(silu(gate(norm(hidden))) * up(norm(hidden))), any rows.
+  absl::Status FeedForwardBlock(kernels::Backend& backend, kernels::TensorView hidden,
+                                int32_t layer, Workspace& workspace) const;
+  // The last layer, in its three parts; see PackedBatch.
+  absl::Status LastLayer(kernels::Backend& backend, const PackedBatch& batch,
+                         Workspace& workspace) const;
+  absl::Status LastQueriesKeysValues(kernels::Backend& backend, const PackedBatch& batch,
+                                     Workspace& workspace) const;
+  absl::Status Attend(kernels::Backend& backend, std::span<const kernels::AttentionSequence> rows,
+                      int64_t num_query_rows, int64_t num_rows, Workspace& workspace) const;
+
+  int64_t q_cols() const { return int64_t{info_.num_heads} * info_.head_dim; }
+  int64_t kv_cols() const { return int64_t{info_.num_kv_heads} * info_.head_dim; }
 
   ModelInfo info_;
   kernels::Buffer embedding_memory_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -5,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/models/llada.h"
 #include "engine/status_macros.h"
+#include "kernels/half.h"
 
 namespace sparsed::engine {
 namespace {
@@ -19,15 +21,6 @@ std::string LayerTensor(int32_t layer, const char* kind) {
   return absl::StrCat("model.transformer.blocks.", layer, ".", kind, ".weight");
 }
 
-float HalfToFloat(uint16_t half) {
-  const int exponent = (half >> 10) & 0x1f;
-  const int mantissa = half & 0x3ff;
-  const float sign = (half & 0x8000) != 0 ? -1.0f : 1.0f;
-  if (exponent == 0x1f) return mantissa == 0 ? sign * INFINITY : NAN;
-  if (exponent == 0) return sign * std::ldexp(static_cast<float>(mantissa), -24);
-  return sign * std::ldexp(static_cast<float>(mantissa + 0x400), exponent - 25);
-}
-
 std::vector<float> ToFloats(const kernels::HostMatrix& matrix) {
   const int64_t count = matrix.rows * matrix.cols;
   std::vector<float> floats(count);
@@ -38,12 +31,8 @@ std::vector<float> ToFloats(const kernels::HostMatrix& matrix) {
   std::vector<uint16_t> halves(count);
   std::memcpy(halves.data(), matrix.data, count * sizeof(uint16_t));
   for (int64_t i = 0; i < count; ++i) {
-    if (matrix.dtype == kernels::DType::kF16) {
-      floats[i] = HalfToFloat(halves[i]);
-    } else {
-      const uint32_t bits = uint32_t{halves[i]} << 16;
-      std::memcpy(&floats[i], &bits, sizeof(bits));
-    }
+    floats[i] = matrix.dtype == kernels::DType::kF16 ? kernels::WidenF16(halves[i])
+                                                     : kernels::WidenBF16(halves[i]);
   }
   return floats;
 }
@@ -101,33 +90,68 @@ class LladaLoader {
     int64_t rows;
   };
 
+  // In the type of the checkpoint, or in bf16 where the backend's activations are.
   absl::Status LoadEmbedding() {
     SPARSED_ASSIGN_OR_RETURN(SourceMatrix table,
                              Next(kEmbedding, info_.vocab_size, info_.hidden_size));
     const kernels::HostMatrix& matrix = table.matrix;
-    const size_t bytes = matrix.rows * matrix.cols * kernels::DTypeBytes(matrix.dtype);
+    const kernels::DType activations = backend_.Info().activation_dtype;
+    const kernels::DType dtype = activations == kernels::DType::kBF16 ? activations : matrix.dtype;
+    const size_t bytes = matrix.rows * matrix.cols * kernels::DTypeBytes(dtype);
     SPARSED_ASSIGN_OR_RETURN(model_.embedding_memory_, backend_.Alloc(bytes));
-    model_.embedding_ = {model_.embedding_memory_.data(), matrix.dtype, matrix.rows, matrix.cols,
+    model_.embedding_ = {model_.embedding_memory_.data(), dtype, matrix.rows, matrix.cols,
                          matrix.cols};
-    return backend_.CopyIn(model_.embedding_memory_.data(), matrix.data, bytes);
+    if (dtype == matrix.dtype) {
+      SPARSED_RETURN_IF_ERROR(backend_.CopyIn(model_.embedding_memory_.data(), matrix.data, bytes));
+    } else {
+      SPARSED_RETURN_IF_ERROR(CopyRounded(matrix));
+    }
+    Release(table);
+    return absl::OkStatus();
+  }
+
+  // The embedding, row by row, to bf16.
+  absl::Status CopyRounded(const kernels::HostMatrix& matrix) {
+    const size_t row_bytes = matrix.cols * kernels::DTypeBytes(matrix.dtype);
+    std::vector<uint16_t> rounded(matrix.cols);
+    for (int64_t row = 0; row < matrix.rows; ++row) {
+      kernels::HostMatrix one = matrix;
+      one.data = static_cast<const char*>(matrix.data) + row * row_bytes;
+      one.rows = 1;
+      const std::vector<float> floats = ToFloats(one);
+      std::transform(floats.begin(), floats.end(), rounded.begin(), kernels::RoundToBF16);
+      SPARSED_RETURN_IF_ERROR(
+          backend_.CopyIn(model_.embedding_memory_.as<uint16_t>() + row * matrix.cols,
+                          rounded.data(), rounded.size() * sizeof(uint16_t)));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status LoadLayer(int32_t layer, LladaLayer& weights) {
     const int64_t hidden = info_.hidden_size;
-    const int64_t q_rows = int64_t{info_.num_heads} * info_.head_dim;
-    const int64_t kv_rows = int64_t{info_.num_kv_heads} * info_.head_dim;
     const auto name = [layer](const char* kind) { return LayerTensor(layer, kind); };
     SPARSED_ASSIGN_OR_RETURN(weights.attention_norm, Norm(name("attn_norm")));
-    SPARSED_ASSIGN_OR_RETURN(
-        weights.qkv,
-        Linear({{name("q_proj"), q_rows}, {name("k_proj"), kv_rows}, {name("v_proj"), kv_rows}},
-               hidden));
-    SPARSED_ASSIGN_OR_RETURN(weights.out, Linear({{name("attn_out"), hidden}}, q_rows));
+    SPARSED_RETURN_IF_ERROR(LoadQkv(layer, weights));
+    SPARSED_ASSIGN_OR_RETURN(weights.out, Linear({{name("attn_out"), hidden}}, model_.q_cols()));
     SPARSED_ASSIGN_OR_RETURN(weights.mlp_norm, Norm(name("ff_norm")));
     SPARSED_ASSIGN_OR_RETURN(
         weights.gate_up,
         Linear({{name("ff_proj"), info_.ffn_size}, {name("up_proj"), info_.ffn_size}}, hidden));
     SPARSED_ASSIGN_OR_RETURN(weights.down, Linear({{name("ff_out"), hidden}}, info_.ffn_size));
+    return absl::OkStatus();
+  }
+
+  absl::Status LoadQkv(int32_t layer, LladaLayer& weights) {
+    const Part q = {LayerTensor(layer, "q_proj"), model_.q_cols()};
+    const Part k = {LayerTensor(layer, "k_proj"), model_.kv_cols()};
+    const Part v = {LayerTensor(layer, "v_proj"), model_.kv_cols()};
+    const int64_t hidden = info_.hidden_size;
+    if (layer + 1 < info_.num_layers) {
+      SPARSED_ASSIGN_OR_RETURN(weights.qkv, Linear({q, k, v}, hidden));
+      return absl::OkStatus();
+    }
+    SPARSED_ASSIGN_OR_RETURN(weights.q, Linear({q}, hidden));
+    SPARSED_ASSIGN_OR_RETURN(weights.kv, Linear({k, v}, hidden));
     return absl::OkStatus();
   }
 
@@ -146,7 +170,9 @@ class LladaLoader {
 
   absl::StatusOr<kernels::Buffer> Norm(const std::string& name) {
     SPARSED_ASSIGN_OR_RETURN(SourceMatrix weight, Next(name, 1, info_.hidden_size));
-    return Upload(ToFloats(weight.matrix));
+    const std::vector<float> floats = ToFloats(weight.matrix);
+    Release(weight);
+    return Upload(floats);
   }
 
   absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> Linear(const std::vector<Part>& parts,
@@ -158,7 +184,13 @@ class LladaLoader {
       matrices.push_back(source.matrix);
       sources.push_back(std::move(source));
     }
-    return backend_.PackLinear(matrices);
+    auto packed = backend_.PackLinear(matrices);
+    for (const SourceMatrix& source : sources) Release(source);
+    return packed;
+  }
+
+  static void Release(const SourceMatrix& source) {
+    if (source.release) source.release();
   }
 
   LladaModel& model_;

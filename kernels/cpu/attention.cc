@@ -19,6 +19,10 @@ float* RowOf(const TensorView& view, int64_t row) {
   return static_cast<float*>(view.data) + row * view.stride;
 }
 
+QueryRange QueriesOf(const AttentionSequence& sequence) {
+  return sequence.queries.value_or(QueryRange{0, sequence.num_tokens, sequence.first_row});
+}
+
 absl::Status CheckSelection(const AttentionSequence& sequence) {
   const BlockSelection& selection = sequence.selection;
   const int32_t blocks = sequence.mask.num_blocks;
@@ -35,11 +39,29 @@ absl::Status CheckSelection(const AttentionSequence& sequence) {
   return absl::OkStatus();
 }
 
+absl::Status CheckQueries(const AttentionSequence& sequence, const AttentionParams& params) {
+  const QueryRange queries = QueriesOf(sequence);
+  const int64_t end = queries.first_token + queries.num_tokens;
+  if (queries.first_token < 0 || queries.first_token % kQueryTileTokens != 0 ||
+      queries.num_tokens <= 0 || end > sequence.num_tokens ||
+      (end % kQueryTileTokens != 0 && end != sequence.num_tokens)) {
+    return ShapeError("Attention", "queries must be whole tiles of the sequence");
+  }
+  if (queries.first_row < 0 || queries.first_row + queries.num_tokens > params.q.rows) {
+    return ShapeError("Attention", "queries lie outside of the rows of q");
+  }
+  if (sequence.queries.has_value() && sequence.mode == AttentionMode::kFullSelect) {
+    return ShapeError("Attention", "a selection needs all queries");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckSequence(const AttentionSequence& sequence, const AttentionParams& params) {
   if (sequence.first_row < 0 || sequence.num_tokens <= 0 ||
-      sequence.first_row + sequence.num_tokens > params.q.rows) {
+      sequence.first_row + sequence.num_tokens > params.k.rows) {
     return ShapeError("Attention", "a sequence lies outside of the packed rows");
   }
+  SPARSED_KERNEL_CHECK(CheckQueries(sequence, params));
   if (sequence.mode == AttentionMode::kFull) return absl::OkStatus();
   const BlockMaskView& mask = sequence.mask;
   if (mask.block_size != 32 && mask.block_size != 64 && mask.block_size != 128) {
@@ -60,13 +82,12 @@ absl::Status CheckParams(const AttentionParams& params) {
       params.num_heads % params.num_kv_heads != 0) {
     return ShapeError("Attention", "num_kv_heads must divide num_heads");
   }
-  const int64_t rows = params.q.rows;
   const int64_t q_cols = int64_t{params.num_heads} * params.head_dim;
   const int64_t kv_cols = int64_t{params.num_kv_heads} * params.head_dim;
-  SPARSED_KERNEL_CHECK(CheckF32("Attention", "q", params.q, rows, q_cols));
-  SPARSED_KERNEL_CHECK(CheckF32("Attention", "out", params.out, rows, q_cols));
-  SPARSED_KERNEL_CHECK(CheckF32("Attention", "k", params.k, rows, kv_cols));
-  SPARSED_KERNEL_CHECK(CheckF32("Attention", "v", params.v, rows, kv_cols));
+  SPARSED_KERNEL_CHECK(CheckF32("Attention", "q", params.q, params.q.rows, q_cols));
+  SPARSED_KERNEL_CHECK(CheckF32("Attention", "out", params.out, params.q.rows, q_cols));
+  SPARSED_KERNEL_CHECK(CheckF32("Attention", "k", params.k, params.k.rows, kv_cols));
+  SPARSED_KERNEL_CHECK(CheckF32("Attention", "v", params.v, params.k.rows, kv_cols));
   for (const AttentionSequence& sequence : params.sequences) {
     SPARSED_KERNEL_CHECK(CheckSequence(sequence, params));
   }
@@ -122,18 +143,29 @@ absl::Status AttentionRunner::Run(const AttentionParams& params, const VectorOps
 
 void AttentionRunner::MakePlans(const AttentionParams& params) {
   plans_.clear();
+  packed_.clear();
   total_panels_ = 0;
   total_tasks_ = 0;
-  for (const AttentionSequence& sequence : params.sequences) {
+  for (size_t s = 0; s < params.sequences.size(); ++s) {
+    const AttentionSequence& sequence = params.sequences[s];
+    const QueryRange queries = QueriesOf(sequence);
     Plan plan;
     plan.num_panels = CeilDiv(sequence.num_tokens, kPanelKeys);
-    plan.first_panel = total_panels_;
     plan.block_rows =
         sequence.mode == AttentionMode::kFull ? kFullBlockRows : sequence.mask.block_size;
-    plan.num_blocks = CeilDiv(sequence.num_tokens, plan.block_rows);
+    plan.first_block = queries.first_token / plan.block_rows;
+    plan.num_blocks = CeilDiv(queries.num_tokens, plan.block_rows);
     plan.first_task = total_tasks_;
-    total_panels_ += plan.num_panels * params.num_kv_heads;
     total_tasks_ += plan.num_blocks * params.num_heads;
+    const bool again = s > 0 && params.sequences[s - 1].first_row == sequence.first_row &&
+                       params.sequences[s - 1].num_tokens == sequence.num_tokens;
+    if (again) {
+      plan.first_panel = plans_.back().first_panel;
+    } else {
+      plan.first_panel = total_panels_;
+      total_panels_ += plan.num_panels * params.num_kv_heads;
+      packed_.push_back(s);
+    }
     plans_.push_back(plan);
   }
 }
@@ -145,9 +177,9 @@ void AttentionRunner::PackPanels(const AttentionParams& params, ThreadPool& pool
   pool.RunRanges(total_panels_, kGrainPanels, [&](int64_t first, int64_t last, int) {
     size_t s = 0;
     for (int64_t i = first; i < last; ++i) {
-      while (s + 1 < plans_.size() && plans_[s + 1].first_panel <= i) ++s;
-      const Plan& plan = plans_[s];
-      const AttentionSequence& sequence = params.sequences[s];
+      while (s + 1 < packed_.size() && plans_[packed_[s + 1]].first_panel <= i) ++s;
+      const Plan& plan = plans_[packed_[s]];
+      const AttentionSequence& sequence = params.sequences[packed_[s]];
       const int64_t kv_head = (i - plan.first_panel) / plan.num_panels;
       const int64_t key = (i - plan.first_panel) % plan.num_panels * kPanelKeys;
       PackPanel(params, sequence.first_row + key,
@@ -164,7 +196,7 @@ AttentionRunner::Place AttentionRunner::Locate(int64_t task) const {
   Place place;
   place.sequence = static_cast<size_t>(after - 1 - plans_.begin());
   place.head = (task - plan.first_task) / plan.num_blocks;
-  place.block = (task - plan.first_task) % plan.num_blocks;
+  place.block = plan.first_block + (task - plan.first_task) % plan.num_blocks;
   return place;
 }
 
@@ -199,11 +231,13 @@ void AttentionRunner::RunTask(const AttentionParams& params, const VectorOps& op
   const bool select = sequence.mode == AttentionMode::kFullSelect;
   AttendTileArgs args = TileArgs(params, place, scratch);
   if (select) scratch.importance.Begin(sequence, params.scale, args);
+  const QueryRange queries = QueriesOf(sequence);
+  const int64_t row_of_token_0 = queries.first_row - queries.first_token;
   const int64_t end = std::min(sequence.num_tokens, (place.block + 1) * plan.block_rows);
   for (int64_t row = place.block * plan.block_rows; row < end; row += kQueryRows) {
     args.rows = static_cast<int>(std::min<int64_t>(kQueryRows, end - row));
-    args.q = RowOf(params.q, sequence.first_row + row) + place.head * params.head_dim;
-    args.out = RowOf(params.out, sequence.first_row + row) + place.head * params.head_dim;
+    args.q = RowOf(params.q, row_of_token_0 + row) + place.head * params.head_dim;
+    args.out = RowOf(params.out, row_of_token_0 + row) + place.head * params.head_dim;
     ops.attend_tile(args);
     if (select) scratch.importance.AddTile(ops, args.rows);
   }

@@ -30,13 +30,14 @@ class AttentionRunner {
     int64_t num_panels = 0;
     int64_t first_panel = 0;  // of key head 0; heads follow one another
     int64_t block_rows = 0;   // queries of one task
-    int64_t num_blocks = 0;   // of queries, a head
+    int64_t first_block = 0;  // of the queries asked for
+    int64_t num_blocks = 0;   // of them, a head
     int64_t first_task = 0;
   };
   struct Place {
     size_t sequence = 0;
     int64_t head = 0;
-    int64_t block = 0;
+    int64_t block = 0;  // of the sequence
   };
   struct ThreadScratch {
     AlignedFloats tile;
@@ -53,6 +54,7 @@ class AttentionRunner {
                ThreadScratch& scratch) const;
 
   std::vector<Plan> plans_;
+  std::vector<size_t> packed_;  // sequences with panels of their own: a repeated one has none
   int64_t total_panels_ = 0;
   int64_t total_tasks_ = 0;
   AlignedFloats panels_;

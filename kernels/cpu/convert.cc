@@ -1,22 +1,9 @@
 #include "kernels/cpu/convert.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 namespace sparsed::kernels {
-
-float WidenBF16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
-
-float WidenF16(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
-  const uint32_t exponent = (bits >> 10) & 0x1Fu;
-  const uint32_t mantissa = bits & 0x3FFu;
-  if (exponent == 0x1F) return std::bit_cast<float>(sign | 0x7F800000u | mantissa << 13);
-  if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
-  const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-  return sign != 0 ? -magnitude : magnitude;
-}
 
 void WidenElements(const void* src, DType dtype, int64_t count, float* dst) {
   if (dtype == DType::kF32) {

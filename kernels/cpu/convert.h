@@ -1,15 +1,13 @@
-// Half-precision bit patterns to float32, exactly.
+// Host matrices of any float type to float32, exactly.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
+#include "kernels/half.h"
 #include "kernels/tensor_view.h"
 
 namespace sparsed::kernels {
-
-float WidenBF16(uint16_t bits);
-float WidenF16(uint16_t bits);
 
 // dst[i] = src[i] for `count` elements; src may be unaligned. dtype: kF32, kF16 or kBF16.
 void WidenElements(const void* src, DType dtype, int64_t count, float* dst);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -34,8 +35,9 @@ Isa ChooseIsa(const CpuOptions& options) {
   return *options.isa;
 }
 
-uint64_t PhysicalMemoryBytes() {
-  const long pages = sysconf(_SC_PHYS_PAGES);
+// which: _SC_PHYS_PAGES or _SC_AVPHYS_PAGES.
+uint64_t MemoryBytes(int which) {
+  const long pages = sysconf(which);
   const long page_bytes = sysconf(_SC_PAGESIZE);
   return pages > 0 && page_bytes > 0
              ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes)
@@ -69,7 +71,8 @@ BackendInfo CpuBackend::Info() const {
   BackendInfo info;
   info.device = "cpu";
   info.description = description_;
-  info.memory_total_bytes = PhysicalMemoryBytes();
+  info.memory_total_bytes = MemoryBytes(_SC_PHYS_PAGES);
+  info.memory_free_bytes = MemoryBytes(_SC_AVPHYS_PAGES);
   info.allocated_bytes = allocated_bytes_;
   return info;
 }
@@ -100,6 +103,23 @@ absl::Status CpuBackend::CopyOut(void* host_dst, const void* device_src, size_t 
 }
 
 absl::Status CpuBackend::Sync() { return absl::OkStatus(); }
+
+absl::Status CpuBackend::Mark(int32_t part) {
+  clock_.Mark(part);
+  return absl::OkStatus();
+}
+
+absl::Status CpuBackend::ReadMarks(std::span<double> seconds) {
+  clock_.Read(seconds);
+  return absl::OkStatus();
+}
+
+absl::Status CpuBackend::CountBits(const uint64_t* words, int64_t num_words, int64_t* count) {
+  int64_t sum = 0;
+  for (int64_t i = 0; i < num_words; ++i) sum += std::popcount(words[i]);
+  *count = sum;
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::unique_ptr<LinearWeight>> CpuBackend::PackLinear(
     std::span<const HostMatrix> parts) {

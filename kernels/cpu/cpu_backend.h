@@ -15,6 +15,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/mark_clock.h"
 
 namespace sparsed::kernels {
 
@@ -33,6 +34,8 @@ class CpuBackend : public Backend {
   absl::Status CopyIn(void* device_dst, const void* host_src, size_t bytes) override;
   absl::Status CopyOut(void* host_dst, const void* device_src, size_t bytes) override;
   absl::Status Sync() override;
+  absl::Status Mark(int32_t part) override;
+  absl::Status ReadMarks(std::span<double> seconds) override;
   absl::StatusOr<std::unique_ptr<LinearWeight>> PackLinear(
       std::span<const HostMatrix> parts) override;
   absl::Status Embed(TensorView out, TensorView table, const int32_t* ids) override;
@@ -43,6 +46,7 @@ class CpuBackend : public Backend {
                     int32_t head_dim) override;
   absl::Status SiluMul(TensorView out, TensorView gate_up) override;
   absl::Status Attention(const AttentionParams& params) override;
+  absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) override;
   absl::Status GatherRows(TensorView out, TensorView x, const int32_t* rows) override;
   absl::Status SampleRows(TensorView logits, std::span<const SampleRow> rows, int32_t* tokens,
                           float* confidences) override;
@@ -54,6 +58,7 @@ class CpuBackend : public Backend {
   const VectorOps& ops_;
   std::unique_ptr<Gemm> gemm_;
   AttentionRunner attention_;
+  MarkClock clock_;
   std::string description_;
   std::atomic<uint64_t> allocated_bytes_{0};
 };

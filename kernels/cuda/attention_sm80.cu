@@ -203,9 +203,9 @@ __device__ void StoreRows(const Rows<kHeadDim>& rows, const AttentionLaunch& lau
     const float total = QuadSum(rows.sum[r]);
     const float inverse = total > 0 ? 1.0f / total : 0.0f;
     const int row = item.tile * kRows + warp * 16 + lane / 4 + 8 * r;
-    if (row >= item.sequence->num_tokens) continue;
+    if (row >= item.sequence->end_token) continue;
     Bf16* out = launch.out +
-                (static_cast<int64_t>(item.sequence->first_row) + row) * launch.out_stride +
+                (static_cast<int64_t>(item.sequence->query_row) + row) * launch.out_stride +
                 item.head * kHeadDim + (lane % 4) * 2;
 #pragma unroll
     for (int n = 0; n < kHeadDim / 8; ++n) {
@@ -230,7 +230,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     const AttentionItemRange& s = *item.sequence;
     const int64_t first_row = s.first_row;
     const int kv_head = item.head / launch.group;
-    const Bf16* q = launch.q + first_row * launch.q_stride + item.head * kHeadDim;
+    const Bf16* q = launch.q + int64_t{s.query_row} * launch.q_stride + item.head * kHeadDim;
     const Bf16* k = launch.k + first_row * launch.k_stride + kv_head * kHeadDim;
     const Bf16* v = launch.v + first_row * launch.v_stride + kv_head * kHeadDim;
     const int num_tiles = (s.num_tokens + kKeys - 1) / kKeys;
@@ -248,7 +248,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       LoadRows<kHeadDim, kKeys>(keys + Layout<kHeadDim>::kTileBytes, v, launch.v_stride,
                                 tile * kKeys, s.num_tokens);
     };
-    LoadRows<kHeadDim, kRows>(query, q, launch.q_stride, item.tile * kRows, s.num_tokens);
+    LoadRows<kHeadDim, kRows>(query, q, launch.q_stride, item.tile * kRows, s.end_token);
     int tile = NextTile(s, item, 0, num_tiles);
     int stage = 0;
     if (tile < num_tiles) load_tile(tile, stage);
@@ -293,8 +293,13 @@ __global__ void __launch_bounds__(kThreads, 1)
     StoreRows(rows, launch, item, warp, lane);
     __syncthreads();
     if constexpr (kSelect) {
-      if (selecting)
-        Select(s, item, scratch, false, reinterpret_cast<float*>(shared), [] { __syncthreads(); });
+      if (selecting) {
+        const auto space = reinterpret_cast<float*>(shared);
+        Select<kThreads>(s, item,
+                         {scratch, /*has_row_mass=*/false, space, space + kItemRows,
+                          static_cast<int>(threadIdx.x)},
+                         [] { __syncthreads(); });
+      }
     }
   }
 }
@@ -314,9 +319,10 @@ cudaError_t Launch(const AttentionLaunch& launch, int32_t grid, cudaStream_t str
 
 }  // namespace
 
-cudaError_t LaunchAttentionSm80(const AttentionLaunch& launch, int32_t head_dim, bool select,
+cudaError_t LaunchAttentionSm80(const AttentionLaunch& launch, int32_t head_dim, Mass mass,
                                 int32_t grid, cudaStream_t stream) {
   if (launch.num_items == 0) return cudaSuccess;
+  const bool select = mass != Mass::kNone;
   if (head_dim == 64) {
     return select ? Launch<64, true>(launch, grid, stream)
                   : Launch<64, false>(launch, grid, stream);

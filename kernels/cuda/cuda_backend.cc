@@ -1,93 +1,19 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/cuda/cuda_status.h"
+#include "kernels/cuda/views.h"
 
 namespace sparsed::kernels::cuda {
 namespace {
 
-constexpr size_t kStagingBytes = 32u << 20;
 constexpr size_t kGemmWorkspaceBytes = 64u << 20;
-constexpr size_t kSelectionScratchBytes = 128u << 20;
-constexpr int32_t kRowAlignment = 128;
-constexpr int64_t kMaxSelectionValues = 8192;  // importances of 128 query rows in shared memory
-constexpr float kLog2E = 1.4426950408889634f;
-
-absl::Status Error(const std::string& what, cudaError_t error) {
-  const std::string message = absl::StrCat("at or before ", what, ": ", cudaGetErrorString(error));
-  return error == cudaErrorMemoryAllocation ? absl::ResourceExhaustedError(message)
-                                            : absl::InternalError(message);
-}
-
-#define SPARSED_CUDA_RETURN(what, expression)                            \
-  do {                                                                   \
-    const cudaError_t sparsed_error = (expression);                      \
-    if (sparsed_error != cudaSuccess) return Error(what, sparsed_error); \
-  } while (false)
-
-Bf16* AsBf16(const TensorView& view) { return static_cast<Bf16*>(view.data); }
-
-absl::Status CheckBf16(const char* op, const char* name, const TensorView& view) {
-  if (view.dtype != DType::kBF16) {
-    return absl::InvalidArgumentError(absl::StrCat(op, ": ", name, " must be bf16 on a GPU"));
-  }
-  if (view.cols % 8 != 0 || view.stride % 8 != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(op, ": ", name, " has ", view.cols,
-                                                   " columns and stride ", view.stride,
-                                                   "; multiples of 8 are supported"));
-  }
-  return absl::OkStatus();
-}
-
-#define SPARSED_CHECK_BF16(op, view)                                                      \
-  do {                                                                                    \
-    if (absl::Status sparsed_status = CheckBf16(op, #view, view); !sparsed_status.ok()) { \
-      return sparsed_status;                                                              \
-    }                                                                                     \
-  } while (false)
-
-float HalfToFloat(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
-  const int exponent = (bits >> 10) & 31;
-  const float fraction = static_cast<float>(bits & 1023u);
-  float magnitude;
-  if (exponent == 31) {
-    magnitude = fraction == 0 ? HUGE_VALF : NAN;
-  } else if (exponent == 0) {
-    magnitude = std::ldexp(fraction, -24);
-  } else {
-    magnitude = std::ldexp(1024.0f + fraction, exponent - 25);
-  }
-  return sign != 0 ? -magnitude : magnitude;
-}
-
-// count elements of `source` from `first` on, as bf16.
-void ToBf16(const HostMatrix& source, int64_t first, int64_t count, uint16_t* out) {
-  const auto* bytes = static_cast<const char*>(source.data);
-  if (source.dtype == DType::kBF16) {
-    std::memcpy(out, bytes + first * 2, static_cast<size_t>(count) * 2);
-    return;
-  }
-  for (int64_t i = 0; i < count; ++i) {
-    float value = 0;
-    if (source.dtype == DType::kF32) {
-      std::memcpy(&value, bytes + (first + i) * 4, 4);
-    } else {
-      uint16_t half = 0;
-      std::memcpy(&half, bytes + (first + i) * 2, 2);
-      value = HalfToFloat(half);
-    }
-    const Bf16 rounded = __float2bfloat16_rn(value);
-    std::memcpy(out + i, &rounded, 2);
-  }
-}
-
-int32_t CeilDiv(int64_t a, int64_t b) { return static_cast<int32_t>((a + b - 1) / b); }
+constexpr size_t kSelectionScratchBytes = 160u << 20;
 
 }  // namespace
 
@@ -130,7 +56,9 @@ absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal, bo
   }
   SPARSED_CUDA_RETURN("cudaStreamCreate",
                       cudaStreamCreateWithFlags(&backend->stream_, cudaStreamNonBlocking));
-  SPARSED_CUDA_RETURN("cudaMallocHost", cudaMallocHost(&backend->pinned_, kStagingBytes));
+  auto staging = Staging::Create(backend->stream_);
+  if (!staging.ok()) return staging.status();
+  backend->staging_ = std::move(*staging);
   auto workspace = backend->Alloc(kGemmWorkspaceBytes);
   if (!workspace.ok()) return workspace.status();
   backend->gemm_workspace_ = std::move(*workspace);
@@ -144,8 +72,9 @@ absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal, bo
 }
 
 CudaBackend::~CudaBackend() {
+  if (stream_ != nullptr) cudaStreamSynchronize(stream_);
   gemm_.reset();
-  if (pinned_ != nullptr) cudaFreeHost(pinned_);
+  staging_.reset();
   if (stream_ != nullptr) cudaStreamDestroy(stream_);
 }
 
@@ -157,75 +86,10 @@ BackendInfo CudaBackend::Info() const {
   info.row_alignment = kRowAlignment;
   info.memory_total_bytes = memory_total_bytes_;
   info.allocated_bytes = *allocated_bytes_;
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  if (cudaMemGetInfo(&free_bytes, &total_bytes) == cudaSuccess) info.memory_free_bytes = free_bytes;
   return info;
-}
-
-absl::StatusOr<Buffer> CudaBackend::Alloc(size_t bytes) {
-  void* data = nullptr;
-  SPARSED_CUDA_RETURN(absl::StrCat("allocation of ", bytes, " bytes"),
-                      cudaMalloc(&data, std::max<size_t>(bytes, 1)));
-  *allocated_bytes_ += bytes;
-  return Buffer(data, bytes, [allocated = allocated_bytes_](void* pointer, size_t size) {
-    cudaFree(pointer);
-    *allocated -= size;
-  });
-}
-
-absl::Status CudaBackend::CopyIn(void* device_dst, const void* host_src, size_t bytes) {
-  const auto* source = static_cast<const char*>(host_src);
-  auto* target = static_cast<char*>(device_dst);
-  for (size_t done = 0; done < bytes;) {
-    const size_t piece = std::min(bytes - done, kStagingBytes);
-    SPARSED_CUDA_RETURN("copy to the device", cudaStreamSynchronize(stream_));
-    std::memcpy(pinned_, source + done, piece);
-    SPARSED_CUDA_RETURN("copy to the device", cudaMemcpyAsync(target + done, pinned_, piece,
-                                                              cudaMemcpyHostToDevice, stream_));
-    done += piece;
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CudaBackend::CopyOut(void* host_dst, const void* device_src, size_t bytes) {
-  SPARSED_CUDA_RETURN("copy from the device", cudaMemcpyAsync(host_dst, device_src, bytes,
-                                                              cudaMemcpyDeviceToHost, stream_));
-  return Sync();
-}
-
-absl::Status CudaBackend::Sync() {
-  SPARSED_CUDA_RETURN("synchronisation", cudaStreamSynchronize(stream_));
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::unique_ptr<LinearWeight>> CudaBackend::PackLinear(
-    std::span<const HostMatrix> parts) {
-  auto weight = std::make_unique<GemmWeight>();
-  weight->in_features = parts[0].cols;
-  for (const HostMatrix& part : parts) {
-    if (part.cols != weight->in_features || part.cols % 8 != 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "PackLinear: ", part.cols, " columns; all parts need the same multiple of 8"));
-    }
-    weight->out_features += part.rows;
-  }
-  auto data = Alloc(static_cast<size_t>(weight->out_features * weight->in_features) * 2);
-  if (!data.ok()) return data.status();
-  weight->data = std::move(*data);
-  auto* target = weight->data.as<char>();
-  constexpr int64_t kPiece = kStagingBytes / 2;
-  for (const HostMatrix& part : parts) {
-    const int64_t elements = part.rows * part.cols;
-    for (int64_t first = 0; first < elements; first += kPiece) {
-      const int64_t count = std::min(kPiece, elements - first);
-      SPARSED_CUDA_RETURN("weight upload", cudaStreamSynchronize(stream_));
-      ToBf16(part, first, count, static_cast<uint16_t*>(pinned_));
-      SPARSED_CUDA_RETURN("weight upload",
-                          cudaMemcpyAsync(target, pinned_, static_cast<size_t>(count) * 2,
-                                          cudaMemcpyHostToDevice, stream_));
-      target += count * 2;
-    }
-  }
-  if (absl::Status status = gemm_->ChooseAlgorithms(*weight); !status.ok()) return status;
-  return weight;
 }
 
 absl::Status CudaBackend::Embed(TensorView out, TensorView table, const int32_t* ids) {
@@ -276,109 +140,8 @@ absl::Status CudaBackend::SiluMul(TensorView out, TensorView gate_up) {
   return absl::OkStatus();
 }
 
-absl::Status CudaBackend::Attention(const AttentionParams& params) {
-  if (params.head_dim != 64 && params.head_dim != 128) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("Attention: head_dim ", params.head_dim, "; a GPU supports 64 and 128"));
-  }
-  for (size_t first = 0; first < params.sequences.size(); first += kMaxAttentionSequences) {
-    const size_t count = std::min<size_t>(kMaxAttentionSequences, params.sequences.size() - first);
-    if (absl::Status status = AttentionChunk(params, params.sequences.subspan(first, count));
-        !status.ok()) {
-      return status;
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CudaBackend::AttentionChunk(const AttentionParams& params,
-                                         std::span<const AttentionSequence> sequences) {
-  AttentionLaunch launch;
-  launch.out = AsBf16(params.out);
-  launch.q = AsBf16(params.q);
-  launch.k = AsBf16(params.k);
-  launch.v = AsBf16(params.v);
-  launch.out_stride = params.out.stride;
-  launch.q_stride = params.q.stride;
-  launch.k_stride = params.k.stride;
-  launch.v_stride = params.v.stride;
-  launch.num_heads = params.num_heads;
-  launch.group = params.num_heads / params.num_kv_heads;
-  launch.scale_log2 = params.scale * kLog2E;
-  bool select = false;
-  int64_t scratch_floats = 0;
-  for (const AttentionSequence& sequence : sequences) {
-    AttentionItemRange& range = launch.sequences[launch.num_sequences++];
-    range.first_row = static_cast<int32_t>(sequence.first_row);
-    range.num_tokens = static_cast<int32_t>(sequence.num_tokens);
-    range.first_item = launch.num_items;
-    range.num_tiles = CeilDiv(sequence.num_tokens, 128);
-    range.mode = static_cast<int32_t>(sequence.mode);
-    launch.num_items += range.num_tiles * params.num_heads;
-    if (sequence.mode == AttentionMode::kFull) {
-      range.num_blocks = range.num_tiles;
-      continue;
-    }
-    range.block_size = sequence.mask.block_size;
-    range.num_blocks = sequence.mask.num_blocks;
-    range.mask = sequence.mask.bits;
-    if (sequence.mode != AttentionMode::kFullSelect) continue;
-    const BlockSelection& selection = sequence.selection;
-    range.first_canvas_block = selection.first_canvas_block;
-    range.keep_prompt = selection.keep_prompt;
-    range.keep_canvas = selection.keep_canvas;
-    range.selection_ratio = selection.scale / params.scale;
-    range.importance = selection.importance;
-    range.canvas_importance = selection.canvas_importance;
-    select = true;
-    scratch_floats = std::max<int64_t>(scratch_floats, range.num_blocks * 128);
-    if (int64_t{range.num_blocks} * (128 / range.block_size) > kMaxSelectionValues) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("Attention: ", sequence.num_tokens, " tokens in blocks of ",
-                       range.block_size, " are too many to select from; use a larger block size"));
-    }
-  }
-  launch.scratch = select ? selection_scratch_.as<float>() : nullptr;
-  launch.scratch_floats = scratch_floats;
-  const int32_t grid = AttentionGrid(launch, select);
-  if (!hopper_) {
-    SPARSED_CUDA_RETURN("Attention",
-                        LaunchAttentionSm80(launch, params.head_dim, select, grid, stream_));
-    return absl::OkStatus();
-  }
-  AttentionMaps maps;
-  if (absl::Status status = EncodeMap(params.q, &maps.q); !status.ok()) return status;
-  if (absl::Status status = EncodeMap(params.k, &maps.k); !status.ok()) return status;
-  if (absl::Status status = EncodeMap(params.v, &maps.v); !status.ok()) return status;
-  SPARSED_CUDA_RETURN("Attention",
-                      LaunchAttentionSm90(launch, maps, params.head_dim, select, grid, stream_));
-  return absl::OkStatus();
-}
-
-// Persistent blocks, one a multiprocessor; fewer where the scratch of a select launch is short.
-int32_t CudaBackend::AttentionGrid(const AttentionLaunch& launch, bool select) const {
-  const int32_t grid = std::min(launch.num_items, multiprocessors_);
-  if (!select) return grid;
-  const auto floats = static_cast<int64_t>(kSelectionScratchBytes / sizeof(float));
-  return static_cast<int32_t>(std::min<int64_t>(grid, floats / launch.scratch_floats));
-}
-
-absl::Status CudaBackend::EncodeMap(const TensorView& view, CUtensorMap* map) const {
-  const auto encode = reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(encode_map_);
-  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(view.cols),
-                               static_cast<cuuint64_t>(view.rows)};
-  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(view.stride) * 2};
-  const cuuint32_t box[2] = {64, 128};
-  const cuuint32_t steps[2] = {1, 1};
-  const CUresult result =
-      encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, view.data, sizes, strides, box, steps,
-             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (result != CUDA_SUCCESS) {
-    return absl::InternalError(absl::StrCat("Attention: tensor map of [", view.rows, ", ",
-                                            view.cols, "], stride ", view.stride, ": driver error ",
-                                            static_cast<int>(result)));
-  }
+absl::Status CudaBackend::CountBits(const uint64_t* words, int64_t num_words, int64_t* count) {
+  SPARSED_CUDA_RETURN("CountBits", LaunchCountBits(words, num_words, count, stream_));
   return absl::OkStatus();
 }
 
@@ -387,51 +150,6 @@ absl::Status CudaBackend::GatherRows(TensorView out, TensorView x, const int32_t
   SPARSED_CHECK_BF16("GatherRows", x);
   SPARSED_CUDA_RETURN("GatherRows", LaunchGatherRows(AsBf16(out), out.stride, AsBf16(x), x.stride,
                                                      rows, out.rows, out.cols, stream_));
-  return absl::OkStatus();
-}
-
-absl::Status CudaBackend::SampleRows(TensorView logits, std::span<const SampleRow> rows,
-                                     int32_t* tokens, float* confidences) {
-  for (size_t first = 0; first < rows.size(); first += kMaxSampleRows) {
-    SampleLaunch launch;
-    launch.logits = static_cast<float*>(logits.data);
-    launch.stride = logits.stride;
-    launch.vocab = static_cast<int32_t>(logits.cols);
-    launch.tokens = tokens + first;
-    launch.confidences = confidences + first;
-    launch.num_rows = static_cast<int32_t>(std::min<size_t>(kMaxSampleRows, rows.size() - first));
-    for (int32_t i = 0; i < launch.num_rows; ++i) {
-      const SampleRow& row = rows[first + static_cast<size_t>(i)];
-      launch.rows[i] = {row.row,
-                        row.uncond_row,
-                        row.cfg_scale,
-                        row.temperature,
-                        row.rule == ConfidenceRule::kRandom ? 1 : 0,
-                        row.step,
-                        row.position,
-                        row.seed};
-    }
-    SPARSED_CUDA_RETURN("SampleRows", LaunchSample(launch, stream_));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CudaBackend::CommitRows(const float* confidences, std::span<const CommitGroup> groups,
-                                     int32_t* chosen) {
-  int32_t out = 0;
-  for (size_t first = 0; first < groups.size(); first += kMaxCommitGroups) {
-    CommitLaunch launch;
-    launch.confidences = confidences;
-    launch.chosen = chosen;
-    launch.num_groups =
-        static_cast<int32_t>(std::min<size_t>(kMaxCommitGroups, groups.size() - first));
-    for (int32_t i = 0; i < launch.num_groups; ++i) {
-      const CommitGroup& group = groups[first + static_cast<size_t>(i)];
-      launch.groups[i] = {group.first, group.count, group.keep, out};
-      out += group.keep;
-    }
-    SPARSED_CUDA_RETURN("CommitRows", LaunchCommit(launch, stream_));
-  }
   return absl::OkStatus();
 }
 

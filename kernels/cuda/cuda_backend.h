@@ -13,8 +13,12 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/mark_events.h"
+#include "kernels/cuda/staging.h"
 
 namespace sparsed::kernels::cuda {
+
+inline constexpr int32_t kRowAlignment = 128;
 
 class CudaBackend : public Backend {
  public:
@@ -28,6 +32,8 @@ class CudaBackend : public Backend {
   absl::Status CopyIn(void* device_dst, const void* host_src, size_t bytes) override;
   absl::Status CopyOut(void* host_dst, const void* device_src, size_t bytes) override;
   absl::Status Sync() override;
+  absl::Status Mark(int32_t part) override;
+  absl::Status ReadMarks(std::span<double> seconds) override;
   absl::StatusOr<std::unique_ptr<LinearWeight>> PackLinear(
       std::span<const HostMatrix> parts) override;
   absl::Status Embed(TensorView out, TensorView table, const int32_t* ids) override;
@@ -38,6 +44,7 @@ class CudaBackend : public Backend {
                     int32_t head_dim) override;
   absl::Status SiluMul(TensorView out, TensorView gate_up) override;
   absl::Status Attention(const AttentionParams& params) override;
+  absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) override;
   absl::Status GatherRows(TensorView out, TensorView x, const int32_t* rows) override;
   absl::Status SampleRows(TensorView logits, std::span<const SampleRow> rows, int32_t* tokens,
                           float* confidences) override;
@@ -47,10 +54,9 @@ class CudaBackend : public Backend {
  private:
   CudaBackend() = default;
   absl::Status AttentionChunk(const AttentionParams& params,
-                              std::span<const AttentionSequence> sequences);
-
-  int32_t AttentionGrid(const AttentionLaunch& launch, bool select) const;
-  absl::Status EncodeMap(const TensorView& view, CUtensorMap* map) const;
+                              std::span<const AttentionSequence> sequences, Mass mass);
+  int32_t PlanScratch(AttentionLaunch& launch, Mass mass) const;
+  absl::Status EncodeMap(const TensorView& view, uint32_t box_rows, CUtensorMap* map) const;
 
   int ordinal_ = 0;
   bool hopper_ = false;         // compute capability 9.0: the wgmma kernel runs
@@ -60,7 +66,8 @@ class CudaBackend : public Backend {
   uint64_t memory_total_bytes_ = 0;
   std::shared_ptr<uint64_t> allocated_bytes_ = std::make_shared<uint64_t>(0);
   cudaStream_t stream_ = nullptr;
-  void* pinned_ = nullptr;  // staging of copies in, kStagingBytes
+  std::unique_ptr<Staging> staging_;
+  MarkEvents marks_;
   Buffer gemm_workspace_;
   Buffer selection_scratch_;
   std::unique_ptr<Gemm> gemm_;

@@ -5,6 +5,7 @@ namespace sparsed::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr unsigned kMaxThreads = 1024;
 
 struct alignas(16) Bf16x8 {
   __nv_bfloat162 pair[4];
@@ -44,51 +45,77 @@ __device__ float BlockSum(float value) {
   return sum;
 }
 
+// Eight floats from a 32-byte boundary.
+struct Float8 {
+  float v[8];
+};
+__device__ Float8 LoadFloat8(const float* p) {
+  const float4 a = reinterpret_cast<const float4*>(p)[0];
+  const float4 b = reinterpret_cast<const float4*>(p)[1];
+  return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
+}
+
+// A thread keeps its kChunks pieces of 8 columns in registers between the sum and the result.
+template <int kChunks>
 __global__ void RmsNormKernel(Bf16* out, int64_t out_stride, const Bf16* x, int64_t x_stride,
-                              const float* weight, float eps, int64_t cols) {
+                              const float* weight, float eps, int32_t cols) {
   const Bf16* source = x + blockIdx.x * x_stride;
   Bf16* target = out + blockIdx.x * out_stride;
+  const int32_t step = static_cast<int32_t>(blockDim.x) * 8;
+  const int32_t first = static_cast<int32_t>(threadIdx.x) * 8;
+  Bf16x8 values[kChunks];
+#pragma unroll
+  for (int k = 0; k < kChunks; ++k) {
+    if (first + k * step < cols) values[k] = Load8(source + first + k * step);
+  }
   float sum = 0;
-  for (int64_t c = threadIdx.x * 8; c < cols; c += blockDim.x * 8) {
-    const Bf16x8 v = Load8(source + c);
+#pragma unroll
+  for (int k = 0; k < kChunks; ++k) {
+    if (first + k * step >= cols) continue;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const float2 f = __bfloat1622float2(v.pair[i]);
+      const float2 f = __bfloat1622float2(values[k].pair[i]);
       sum += f.x * f.x + f.y * f.y;
     }
   }
   const float inverse = rsqrtf(BlockSum(sum) / static_cast<float>(cols) + eps);
-  for (int64_t c = threadIdx.x * 8; c < cols; c += blockDim.x * 8) {
-    Bf16x8 v = Load8(source + c);
+#pragma unroll
+  for (int k = 0; k < kChunks; ++k) {
+    if (first + k * step >= cols) continue;
+    const Float8 w = LoadFloat8(weight + first + k * step);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const float2 f = __bfloat1622float2(v.pair[i]);
-      const float a = __bfloat162float(__float2bfloat16_rn(f.x * inverse)) * weight[c + 2 * i];
-      const float b = __bfloat162float(__float2bfloat16_rn(f.y * inverse)) * weight[c + 2 * i + 1];
-      v.pair[i] = __floats2bfloat162_rn(a, b);
+      const float2 f = __bfloat1622float2(values[k].pair[i]);
+      const float a = __bfloat162float(__float2bfloat16_rn(f.x * inverse)) * w.v[2 * i];
+      const float b = __bfloat162float(__float2bfloat16_rn(f.y * inverse)) * w.v[2 * i + 1];
+      values[k].pair[i] = __floats2bfloat162_rn(a, b);
     }
-    Store8(target + c, v);
+    Store8(target + first + k * step, values[k]);
   }
 }
 
-// A thread rotates 8 pairs (j .. j+7, j + D/2 ..).
+// A thread rotates 8 pairs (j .. j+7, j + D/2 ..) of one head after another: it keeps their angles.
+// The block has a multiple of D/16 threads.
 __global__ void RopeKernel(Bf16* x, int64_t stride, const int32_t* positions, const float* cos_sin,
-                           int64_t heads, int32_t head_dim) {
+                           int32_t heads, int32_t head_dim) {
   const int32_t half = head_dim / 2;
   const int32_t chunks = half / 8;
-  const float* table = cos_sin + static_cast<int64_t>(positions[blockIdx.x]) * head_dim;
-  for (int64_t i = threadIdx.x; i < heads * chunks; i += blockDim.x) {
-    const int64_t head = i / chunks;
-    const int32_t j = static_cast<int32_t>(i % chunks) * 8;
-    Bf16* low = x + blockIdx.x * stride + head * head_dim + j;
+  const int32_t j = static_cast<int32_t>(threadIdx.x) % chunks * 8;
+  const float* table = cos_sin + static_cast<int64_t>(positions[blockIdx.x]) * head_dim + j;
+  const Float8 cosine = LoadFloat8(table);
+  const Float8 sine = LoadFloat8(table + half);
+  const int32_t heads_at_once = static_cast<int32_t>(blockDim.x) / chunks;
+  Bf16* row = x + blockIdx.x * stride + j;
+  for (int32_t h = static_cast<int32_t>(threadIdx.x) / chunks; h < heads; h += heads_at_once) {
+    Bf16* low = row + h * head_dim;
     Bf16x8 a = Load8(low);
     Bf16x8 b = Load8(low + half);
 #pragma unroll
     for (int p = 0; p < 4; ++p) {
       const float2 fa = __bfloat1622float2(a.pair[p]);
       const float2 fb = __bfloat1622float2(b.pair[p]);
-      const float c0 = table[j + 2 * p], c1 = table[j + 2 * p + 1];
-      const float s0 = table[half + j + 2 * p], s1 = table[half + j + 2 * p + 1];
+      const float c0 = cosine.v[2 * p], c1 = cosine.v[2 * p + 1];
+      const float s0 = sine.v[2 * p], s1 = sine.v[2 * p + 1];
       a.pair[p] = __floats2bfloat162_rn(fa.x * c0 - fb.x * s0, fa.y * c1 - fb.y * s1);
       b.pair[p] = __floats2bfloat162_rn(fb.x * c0 + fa.x * s0, fb.y * c1 + fa.y * s1);
     }
@@ -97,7 +124,8 @@ __global__ void RopeKernel(Bf16* x, int64_t stride, const int32_t* positions, co
   }
 }
 
-__device__ float Silu(float x) { return x / (1.0f + __expf(-x)); }
+// Below -88 the denominator is beyond what the fast division takes: it gives 0, as it should.
+__device__ float Silu(float x) { return __fdividef(x, 1.0f + __expf(-x)); }
 
 __global__ void SiluMulKernel(Bf16* out, int64_t out_stride, const Bf16* gate_up,
                               int64_t gate_up_stride, int64_t cols) {
@@ -130,15 +158,26 @@ cudaError_t LaunchRmsNorm(Bf16* out, int64_t out_stride, const Bf16* x, int64_t 
                           const float* weight, float eps, int64_t rows, int64_t cols,
                           cudaStream_t stream) {
   if (rows == 0) return cudaSuccess;
-  RmsNormKernel<<<Grid(rows), kThreads, 0, stream>>>(out, out_stride, x, x_stride, weight, eps,
-                                                     cols);
-  return cudaGetLastError();
+  const auto pieces = static_cast<unsigned>(cols / 8);
+  const auto launch = [&](auto kernel, unsigned chunks) {
+    const unsigned threads = ((pieces + chunks - 1) / chunks + 31) / 32 * 32;
+    if (threads > kMaxThreads) return cudaErrorInvalidValue;
+    kernel<<<Grid(rows), threads, 0, stream>>>(out, out_stride, x, x_stride, weight, eps,
+                                               static_cast<int32_t>(cols));
+    return cudaGetLastError();
+  };
+  if (pieces <= kThreads) return launch(RmsNormKernel<1>, 1);
+  if (pieces <= 2 * kThreads) return launch(RmsNormKernel<2>, 2);
+  return launch(RmsNormKernel<4>, 4);
 }
 
 cudaError_t LaunchRope(Bf16* x, int64_t stride, const int32_t* positions, const float* cos_sin,
                        int64_t rows, int64_t heads, int32_t head_dim, cudaStream_t stream) {
   if (rows == 0) return cudaSuccess;
-  RopeKernel<<<Grid(rows), kThreads, 0, stream>>>(x, stride, positions, cos_sin, heads, head_dim);
+  const auto chunks = static_cast<unsigned>(head_dim / 16);
+  if (chunks == 0 || chunks > kThreads) return cudaErrorInvalidValue;
+  RopeKernel<<<Grid(rows), kThreads / chunks * chunks, 0, stream>>>(
+      x, stride, positions, cos_sin, static_cast<int32_t>(heads), head_dim);
   return cudaGetLastError();
 }
 

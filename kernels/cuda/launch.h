@@ -17,12 +17,13 @@ cudaError_t LaunchEmbed(Bf16* out, int64_t out_stride, const Bf16* table, const 
                         int64_t rows, int64_t cols, cudaStream_t stream);
 
 // Normalised in float32, rounded to bf16, then times the weight, rounded again (the reference's
-// rounding points). cols is a multiple of 8.
+// rounding points). cols is a multiple of 8, at most 32768; weight lies at a multiple of 16 bytes.
 cudaError_t LaunchRmsNorm(Bf16* out, int64_t out_stride, const Bf16* x, int64_t x_stride,
                           const float* weight, float eps, int64_t rows, int64_t cols,
                           cudaStream_t stream);
 
-// Half-split rotation in float32, one rounding. cos_sin row: D/2 cosines, D/2 sines.
+// Half-split rotation in float32, one rounding. cos_sin row: D/2 cosines, D/2 sines; it lies at a
+// multiple of 16 bytes, and head_dim is a multiple of 16.
 cudaError_t LaunchRope(Bf16* x, int64_t stride, const int32_t* positions, const float* cos_sin,
                        int64_t rows, int64_t heads, int32_t head_dim, cudaStream_t stream);
 
@@ -35,12 +36,27 @@ cudaError_t LaunchGatherRows(Bf16* out, int64_t out_stride, const Bf16* x, int64
                              const int32_t* rows_index, int64_t rows, int64_t cols,
                              cudaStream_t stream);
 
-// One sequence of a packed attention launch.
+// *count = the bits set in words[0, num_words).
+cudaError_t LaunchCountBits(const uint64_t* words, int64_t num_words, int64_t* count,
+                            cudaStream_t stream);
+
+// Random bf16 values in (-1, 1), for trying products.
+cudaError_t LaunchFillRandom(Bf16* out, int64_t count, uint64_t seed, cudaStream_t stream);
+
+// *different = how many of the 32-bit words of a and b differ.
+cudaError_t LaunchCountDifferences(const uint32_t* a, const uint32_t* b, int64_t num_words,
+                                   int64_t* different, cudaStream_t stream);
+
+// One sequence of a packed attention launch. Its items are the tiles of 128 query rows of each
+// head.
 struct AttentionItemRange {
-  int32_t first_row = 0;
+  int32_t first_row = 0;  // of k and v
   int32_t num_tokens = 0;
-  int32_t first_item = 0;    // items of the sequences before it; an item is a (head, 128 rows)
-  int32_t num_tiles = 0;     // ceil(num_tokens / 128)
+  int32_t query_row = 0;     // the row of q and out that token 0 has or would have; may be negative
+  int32_t end_token = 0;     // of the queries
+  int32_t first_tile = 0;    // of the queries
+  int32_t num_tiles = 0;     // of the queries
+  int32_t first_item = 0;    // items of the sequences before it
   int32_t mode = 0;          // kernels::AttentionMode
   int32_t block_size = 128;  // B
   int32_t num_blocks = 0;
@@ -69,26 +85,35 @@ struct AttentionLaunch {
   int32_t num_items = 0;
   int32_t num_sequences = 0;
   float scale_log2 = 0;  // scale * log2(e)
-  // Select launches only: per block of the grid [nKV][128] floats.
+  // Select launches only: per block of the grid and buffer [nKV + 1][128] floats.
   float* scratch = nullptr;
-  int64_t scratch_floats = 0;  // of one block of the grid
+  int64_t scratch_floats = 0;  // of one buffer
+  int32_t scratch_buffers = 1;
   AttentionItemRange sequences[kMaxAttentionSequences];
 };
 
-// mma.sync kernel for compute capability 8.0 and newer. head_dim 64 or 128. `select`: the launch
-// may hold kFullSelect sequences (and needs scratch). grid: persistent blocks.
-cudaError_t LaunchAttentionSm80(const AttentionLaunch& launch, int32_t head_dim, bool select,
+// What a launch adds up for its kFullSelect sequences: nothing (it has none), or the probabilities
+// to the power of selection_ratio: 1, 2, or any. The sequences of a launch share it.
+enum class Mass : uint8_t { kNone, kPlain, kSquare, kPower };
+
+// mma.sync kernel for compute capability 8.0 and newer. head_dim 64 or 128. grid: persistent
+// blocks. Uses one buffer of scratch.
+cudaError_t LaunchAttentionSm80(const AttentionLaunch& launch, int32_t head_dim, Mass mass,
                                 int32_t grid, cudaStream_t stream);
-// The same for compute capability 9.0a, by warpgroup products and bulk copies. The maps describe q,
-// k and v: bf16, boxes of 64 columns and 128 rows, 128-byte swizzle. first_row of every sequence is
-// a multiple of 128.
+// The same for compute capability 9.0a, by warpgroup products and bulk copies. The maps are bf16
+// with 128-byte swizzle, boxes of 64 columns; their rows are given here. first_row of every
+// sequence and query_row are multiples of 128.
 struct AttentionMaps {
+  static constexpr uint32_t kQueryRows = 64;
+  static constexpr uint32_t kKeyRows = 128;
+  static constexpr uint32_t kOutRows = 16;
   CUtensorMap q;
   CUtensorMap k;
   CUtensorMap v;
+  CUtensorMap out;
 };
 cudaError_t LaunchAttentionSm90(const AttentionLaunch& launch, const AttentionMaps& maps,
-                                int32_t head_dim, bool select, int32_t grid, cudaStream_t stream);
+                                int32_t head_dim, Mass mass, int32_t grid, cudaStream_t stream);
 
 // As kernels::SampleRow, in kernel arguments.
 struct SampleArgs {

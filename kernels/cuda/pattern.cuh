@@ -9,6 +9,7 @@ namespace sparsed::kernels::cuda {
 // non-negative floats order as the floats do. Whole warp; 1 <= keep <= n.
 __device__ inline uint32_t KthLargest(const float* values, int n, int keep, int lane) {
   uint32_t threshold = 0;
+#pragma unroll 1
   for (int bit = 31; bit >= 0; --bit) {
     const uint32_t trial = threshold | (1u << bit);
     int count = 0;
@@ -30,6 +31,7 @@ __device__ inline void MarkLargest(const float* values, int n, int keep, int fir
   int ties_left =
       keep - static_cast<int>(__reduce_add_sync(0xffffffffu, static_cast<unsigned>(above)));
   uint32_t* words = reinterpret_cast<uint32_t*>(row);
+#pragma unroll 1
   for (int base = 0; base < n; base += 32) {
     const int i = base + lane;
     const uint32_t bits = i < n ? __float_as_uint(values[i]) : 0;

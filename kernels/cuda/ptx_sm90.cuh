@@ -54,8 +54,35 @@ __device__ inline void BulkLoad2d(uint32_t shared, const CUtensorMap* map, int32
       "l"(map), "r"(column), "r"(row), "r"(barrier)
       : "memory");
 }
+// The same the other way. The shared memory was written by FenceBulkStore's callers.
+__device__ inline void BulkStore2d(const CUtensorMap* map, int32_t column, int32_t row,
+                                   uint32_t shared) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%1, %2}], [%3];\n" ::"l"(map),
+      "r"(column), "r"(row), "r"(shared)
+      : "memory");
+}
+// Makes the calling thread's writes to shared memory visible to bulk stores issued after a barrier.
+__device__ inline void FenceBulkStore() {
+  asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
+}
+__device__ inline void BulkCommit() { asm volatile("cp.async.bulk.commit_group;\n" ::: "memory"); }
+// Waits until the calling thread's committed bulk stores have read their shared memory.
+__device__ inline void BulkWaitRead() {
+  asm volatile("cp.async.bulk.wait_group.read 0;\n" ::: "memory");
+}
 __device__ inline void PrefetchMap(const CUtensorMap* map) {
   asm volatile("prefetch.tensormap [%0];\n" ::"l"(map) : "memory");
+}
+
+// Four 8x8 matrices of 16-bit elements to shared memory; lanes 8i..8i+7 give the row addresses of
+// matrix i. Lane l holds elements 2 (l % 4) and the next of row l / 4.
+__device__ inline void StoreMatrix4(uint32_t shared, uint32_t m0, uint32_t m1, uint32_t m2,
+                                    uint32_t m3) {
+  asm volatile(
+      "stmatrix.sync.aligned.m8n8.x4.shared::cta.b16 [%0], {%1, %2, %3, %4};\n" ::"r"(shared),
+      "r"(m0), "r"(m1), "r"(m2), "r"(m3)
+      : "memory");
 }
 
 // Named barrier of `threads` threads: wait, or only arrive.

@@ -8,14 +8,13 @@
 
 namespace sparsed::kernels::cuda {
 
-constexpr int kItemRows = 128;       // query rows of an item
-constexpr int kSelectThreads = 256;  // that take part in Select; their number is threadIdx % 256
+constexpr int kItemRows = 128;  // query rows of an item
 constexpr float kNegativeInfinity = -__builtin_huge_valf();
 
 struct Item {
   const AttentionItemRange* sequence;
   int head;
-  int tile;  // of 128 rows
+  int tile;  // of the sequence, 128 rows
 };
 
 __device__ inline Item FindItem(const AttentionLaunch& launch, int index) {
@@ -23,7 +22,7 @@ __device__ inline Item FindItem(const AttentionLaunch& launch, int index) {
   while (s + 1 < launch.num_sequences && launch.sequences[s + 1].first_item <= index) ++s;
   const AttentionItemRange& sequence = launch.sequences[s];
   const int local = index - sequence.first_item;
-  return {&sequence, local / sequence.num_tiles, local % sequence.num_tiles};
+  return {&sequence, local / sequence.num_tiles, sequence.first_tile + local % sequence.num_tiles};
 }
 
 __device__ inline float LogAdd2(float a, float b) {
@@ -34,7 +33,7 @@ __device__ inline float LogAdd2(float a, float b) {
 
 // log2 of the row's mass over blocks [first, n).
 __device__ inline float RowMass(const float* scratch, int row, int first, int n) {
-  constexpr int kUnroll = 8;
+  constexpr int kUnroll = 4;
   float high = kNegativeInfinity;
 #pragma unroll kUnroll
   for (int j = first; j < n; ++j) high = fmaxf(high, scratch[j * kItemRows + row]);
@@ -45,59 +44,69 @@ __device__ inline float RowMass(const float* scratch, int row, int first, int n)
   return high + log2f(sum);
 }
 
-// Importances of the item's query blocks from `scratch`, side by side in shared memory: values
-// [query block][n - first]. row_mass: shared, kItemRows floats, filled here unless has_row_mass.
-template <typename Barrier>
-__device__ void Importances(const AttentionItemRange& s, const Item& item, const float* scratch,
-                            int first, bool has_row_mass, float* row_mass, float* values,
-                            Barrier barrier) {
-  const int warp = static_cast<int>(threadIdx.x % kSelectThreads) / 32;
-  const int lane = static_cast<int>(threadIdx.x % 32);
+// What Select works with. scratch: log2 of the mass, [block][kItemRows]; if has_row_mass, one more
+// line with each row's mass over all blocks. row_mass, values: shared, kItemRows floats and the
+// importances. thread: of the kThreads that take part, whole warps.
+struct SelectSpace {
+  const float* scratch;
+  bool has_row_mass;
+  float* row_mass;
+  float* values;
+  int thread;
+};
+
+// Importances of the item's query blocks, side by side in space.values: [query block][n - first].
+template <int kThreads, typename Barrier>
+__device__ void Importances(const AttentionItemRange& s, const Item& item, int first,
+                            const SelectSpace& space, Barrier barrier) {
+  const int lane = space.thread % 32;
   const int n = s.num_blocks;
   const int rows = min(kItemRows, s.num_tokens - item.tile * kItemRows);
   barrier();
-  const int thread = warp * 32 + lane;
-  if (thread < kItemRows) {
-    if (!has_row_mass) row_mass[thread] = RowMass(scratch, thread, first, n);
+#pragma unroll 1
+  for (int row = space.thread; row < kItemRows; row += kThreads) {
     // A row that does not exist has infinite mass: nothing is a share of it.
-    if (thread >= rows) row_mass[thread] = -kNegativeInfinity;
+    float mass = -kNegativeInfinity;
+    if (row < rows) {
+      mass = space.has_row_mass && first == 0 ? space.scratch[n * kItemRows + row]
+                                              : RowMass(space.scratch, row, first, n);
+    }
+    space.row_mass[row] = mass;
   }
   barrier();
   // A lane has four neighbouring rows; the lanes of one query block are neighbours.
   const int lanes = s.block_size / 4;
   const float area = static_cast<float>(s.block_size) * static_cast<float>(s.block_size);
-  const float4 total = reinterpret_cast<const float4*>(row_mass)[lane];
-#pragma unroll 4
-  for (int j = first + warp; j < n; j += kSelectThreads / 32) {
-    const float4 mass = reinterpret_cast<const float4*>(scratch + j * kItemRows)[lane];
+  const float4 total = reinterpret_cast<const float4*>(space.row_mass)[lane];
+#pragma unroll 2
+  for (int j = first + space.thread / 32; j < n; j += kThreads / 32) {
+    const float4 mass = reinterpret_cast<const float4*>(space.scratch + j * kItemRows)[lane];
     float sum = Exp2(mass.x - total.x) + Exp2(mass.y - total.y) + Exp2(mass.z - total.z) +
                 Exp2(mass.w - total.w);
     for (int d = 1; d < lanes; d *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
-    if (lane % lanes == 0) values[(lane / lanes) * (n - first) + j - first] = sum / area;
+    if (lane % lanes == 0) space.values[(lane / lanes) * (n - first) + j - first] = sum / area;
   }
   barrier();
 }
 
-// Builds the patterns of the item's query blocks. shared: kItemRows floats (the rows' whole mass,
-// if has_row_mass), then the importances.
-template <typename Barrier>
-__device__ void Select(const AttentionItemRange& s, const Item& item, const float* scratch,
-                       bool has_row_mass, float* shared, Barrier barrier) {
-  const int warp = static_cast<int>(threadIdx.x % kSelectThreads) / 32;
-  const int lane = static_cast<int>(threadIdx.x % 32);
+// Builds the patterns of the item's query blocks. barrier: of the kThreads that take part.
+template <int kThreads, typename Barrier>
+__device__ void Select(const AttentionItemRange& s, const Item& item, const SelectSpace& space,
+                       Barrier barrier) {
+  const int lane = space.thread % 32;
   const int n = s.num_blocks;
   const int words = (n + 63) / 64;
   const int first_block = item.tile * kItemRows / s.block_size;
   const int blocks = min(kItemRows / s.block_size, n - first_block);
-  float* row_mass = shared;
-  float* values = shared + kItemRows;
+#pragma unroll 1  // as most loops here: registers are few beside the Hopper kernel's consumers
   for (int side = 0; side < 2; ++side) {
     const int first = side == 0 ? 0 : s.first_canvas_block;
-    Importances(s, item, scratch, first, has_row_mass && side == 0, row_mass, values, barrier);
+    Importances<kThreads>(s, item, first, space, barrier);
     float* copy = side == 0 ? s.importance : s.canvas_importance;
-    if (warp < blocks) {
-      const int64_t row = static_cast<int64_t>(item.head) * n + first_block + warp;
-      const float* row_values = values + warp * (n - first);
+#pragma unroll 1
+    for (int block = space.thread / 32; block < blocks; block += kThreads / 32) {
+      const int64_t row = static_cast<int64_t>(item.head) * n + first_block + block;
+      const float* row_values = space.values + block * (n - first);
       uint64_t* mask = s.mask + row * words;
       if (side == 0) {
         for (int w = lane; w < words; w += 32) mask[w] = 0;
@@ -107,6 +116,7 @@ __device__ void Select(const AttentionItemRange& s, const Item& item, const floa
         MarkLargest(row_values, n - first, s.keep_canvas, first, n, mask, lane);
       }
       if (copy != nullptr) {
+#pragma unroll 1
         for (int j = lane; j < n - first; j += 32) copy[row * (n - first) + j] = row_values[j];
       }
     }

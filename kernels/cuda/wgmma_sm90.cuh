@@ -17,9 +17,12 @@ namespace sparsed::kernels::cuda {
 // 2048 bytes on.
 __device__ inline uint64_t WgmmaDescriptor(uint32_t address, uint32_t leading, uint32_t stride) {
   const uint64_t swizzle_128 = 1;
-  return static_cast<uint64_t>((address & 0x3FFFFu) >> 4) |
-         static_cast<uint64_t>((leading & 0x3FFFFu) >> 4) << 16 |
-         static_cast<uint64_t>((stride & 0x3FFFFu) >> 4) << 32 | swizzle_128 << 62;
+  return static_cast<uint64_t>(address >> 4) | static_cast<uint64_t>(leading >> 4) << 16 |
+         static_cast<uint64_t>(stride >> 4) << 32 | swizzle_128 << 62;
+}
+// The same operand `bytes` further on.
+__device__ inline uint64_t WgmmaAdvance(uint64_t descriptor, uint32_t bytes) {
+  return descriptor + (bytes >> 4);
 }
 
 __device__ inline void WgmmaFence() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <random>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "engine/status_macros.h"
 #include "engine/step_scheduler.h"
 #include "engine/step_times.h"
+#include "kernels/half.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/progress.h"
 #include "tests/bench/setup.h"
@@ -41,27 +43,37 @@ struct Inputs {
   kernels::AttentionParams params;  // without the sequences
 };
 
+// Normal numbers as the backend computes with them.
 absl::Status FillRandom(kernels::Backend& backend, kernels::Buffer& buffer, int64_t count,
                         uint32_t seed) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal(0, 1);
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(random);
-  SPARSED_ASSIGN_OR_RETURN(buffer, backend.Alloc(values.size() * sizeof(float)));
+  const size_t size = kernels::DTypeBytes(backend.Info().activation_dtype);
+  std::vector<char> values(count * size);
+  for (int64_t i = 0; i < count; ++i) {
+    const float value = normal(random);
+    const uint16_t rounded = kernels::RoundToBF16(value);
+    std::memcpy(values.data() + i * size,
+                size == 2 ? static_cast<const void*>(&rounded) : static_cast<const void*>(&value),
+                size);
+  }
+  SPARSED_ASSIGN_OR_RETURN(buffer, backend.Alloc(values.size()));
   return backend.CopyIn(buffer.data(), values.data(), buffer.bytes());
 }
 
 absl::StatusOr<Inputs> MakeInputs(kernels::Backend& backend, const engine::ModelInfo& model,
-                                  int64_t rows) {
+                                  int32_t context) {
+  const kernels::BackendInfo info = backend.Info();
+  const int64_t rows = (context + info.row_alignment - 1) / info.row_alignment * info.row_alignment;
   const int64_t q_cols = int64_t{model.num_heads} * model.head_dim;
   const int64_t kv_cols = int64_t{model.num_kv_heads} * model.head_dim;
   Inputs inputs;
   SPARSED_RETURN_IF_ERROR(FillRandom(backend, inputs.q, rows * q_cols, 1));
   SPARSED_RETURN_IF_ERROR(FillRandom(backend, inputs.k, rows * kv_cols, 2));
   SPARSED_RETURN_IF_ERROR(FillRandom(backend, inputs.v, rows * kv_cols, 3));
-  SPARSED_ASSIGN_OR_RETURN(inputs.out, backend.Alloc(rows * q_cols * sizeof(float)));
-  const auto view = [rows](const kernels::Buffer& buffer, int64_t cols) {
-    return kernels::TensorView{buffer.data(), kernels::DType::kF32, rows, cols, cols};
+  SPARSED_ASSIGN_OR_RETURN(inputs.out, backend.Alloc(inputs.q.bytes()));
+  const auto view = [&](const kernels::Buffer& buffer, int64_t cols) {
+    return kernels::TensorView{buffer.data(), info.activation_dtype, rows, cols, cols};
   };
   inputs.params.out = view(inputs.out, q_cols);
   inputs.params.q = view(inputs.q, q_cols);

@@ -21,10 +21,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kPeakRepeat = 5;
-
 void AddOptions(CLI::App& command, Options& options, std::string& sparse) {
-  command.add_option("--device", options.device, "cpu or auto")->capture_default_str();
+  command.add_option("--device", options.device, "cpu, cuda, cuda:N or auto")
+      ->capture_default_str();
   command
       .add_option("--model", options.model,
                   "checkpoint folder, or synthetic:llada-8b, dream-7b, nano, tiny")
@@ -98,14 +97,15 @@ Json ModelJson(const Options& options, const engine::ModelInfo& model) {
 }
 
 absl::StatusOr<Json> RunContexts(const std::string& command, const Options& options,
-                                 kernels::Backend& backend, double peak_gflops, Json& report) {
+                                 kernels::Backend& backend, const MachineRates& rates,
+                                 Json& report) {
   Json results = Json::array();
   if (command == "attention") {
     SPARSED_ASSIGN_OR_RETURN(const engine::ModelInfo model, ReadModelInfo(options));
     report["model"] = ModelJson(options, model);
     for (const int32_t context : options.contexts) {
-      SPARSED_ASSIGN_OR_RETURN(Json result,
-                               AttentionBench(options, backend, model, context, peak_gflops));
+      SPARSED_ASSIGN_OR_RETURN(
+          Json result, AttentionBench(options, backend, model, context, rates.product_gflops));
       results.push_back(std::move(result));
     }
     return results;
@@ -113,7 +113,7 @@ absl::StatusOr<Json> RunContexts(const std::string& command, const Options& opti
   SPARSED_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Engine> engine, MakeEngine(options));
   report["model"] = ModelJson(options, engine->model_info());
   for (const int32_t context : options.contexts) {
-    auto result = command == "step" ? StepBench(options, *engine, context, peak_gflops)
+    auto result = command == "step" ? StepBench(options, *engine, context, rates)
                                     : GenerateBench(options, *engine, context);
     if (!result.ok()) return result.status();
     results.push_back(std::move(*result));
@@ -126,21 +126,24 @@ absl::Status Run(const std::string& command, Options options) {
   SPARSED_RETURN_IF_ERROR(CheckRequests(command, options));
   const Machine machine = DescribeMachine();
   SPARSED_ASSIGN_OR_RETURN(const std::unique_ptr<kernels::Backend> backend, MakeBackend(options));
-  SPARSED_ASSIGN_OR_RETURN(const double peak_before, MeasurePeakGflops(*backend, kPeakRepeat));
+  SPARSED_ASSIGN_OR_RETURN(const MachineRates before, MeasureRates(*backend));
   std::printf("%s %s, %s\n%s (%s)\n", machine.version.c_str(), machine.commit.c_str(),
               machine.date.c_str(), machine.cpu.c_str(), backend->Info().description.c_str());
   std::printf("load average before: %.2f on %d cores\n", machine.load, machine.cores);
-  std::printf("float32 peak, the fastest packed product: %.1f GFLOP/s\n", peak_before);
+  std::printf("products: %.1f GFLOP/s\n", before.product_gflops);
+  if (before.copy_gbps > 0) std::printf("copies: %.1f GB/s\n", before.copy_gbps);
   std::fflush(stdout);
 
   Json report = {{"benchmark", command}, {"machine", ToJson(machine)}};
   report["machine"]["backend"] = backend->Info().description;
   report["machine"]["threads"] = options.threads;
-  SPARSED_ASSIGN_OR_RETURN(Json results,
-                           RunContexts(command, options, *backend, peak_before, report));
-  SPARSED_ASSIGN_OR_RETURN(const double peak_after, MeasurePeakGflops(*backend, kPeakRepeat));
-  std::printf("\nfloat32 peak afterwards: %.1f GFLOP/s\n", peak_after);
-  report["peak_gflops"] = {{"before", peak_before}, {"after", peak_after}};
+  SPARSED_ASSIGN_OR_RETURN(Json results, RunContexts(command, options, *backend, before, report));
+  SPARSED_ASSIGN_OR_RETURN(const MachineRates after, MeasureRates(*backend));
+  std::printf("\nproducts afterwards: %.1f GFLOP/s\n", after.product_gflops);
+  report["peak_gflops"] = {{"before", before.product_gflops}, {"after", after.product_gflops}};
+  if (before.copy_gbps > 0) {
+    report["copy_gbps"] = {{"before", before.copy_gbps}, {"after", after.copy_gbps}};
+  }
   report["peak_resident_bytes"] = PeakResidentBytes();
   report["results"] = std::move(results);
   return options.json_path.empty() ? absl::OkStatus() : WriteJson(options.json_path, report);

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <cstring>
+#include <functional>
 #include <memory>
+#include <numeric>
 #include <random>
+#include <utility>
 
 #include "engine/status_macros.h"
 #include "engine/step_times.h"
+#include "kernels/half.h"
 
 namespace sparsed::bench {
 namespace {
@@ -16,42 +20,129 @@ struct ProductShape {
   int64_t rows;
   int64_t in;
   int64_t out;
+  double Flops() const { return 2.0 * rows * in * out; }
 };
-constexpr ProductShape kPeakShapes[] = {{1024, 1024, 1024}, {1024, 1024, 4096}, {2048, 512, 2048}};
+constexpr ProductShape kCpuShapes[] = {{1024, 1024, 1024}, {1024, 1024, 4096}, {2048, 512, 2048}};
+constexpr ProductShape kGpuShape = {8192, 8192, 8192};
+constexpr int kCpuRepeat = 5;
+constexpr double kGpuWarmUpSeconds = 0.4;
+constexpr double kGpuSeconds = 1.0;
+constexpr int kIssuedAtOnce = 16;
 
-std::vector<float> RandomFloats(int64_t count) {
+// Elements in (-1, 1), as the backend computes with them; they repeat after a million or so.
+std::vector<char> RandomElements(int64_t count, kernels::DType dtype) {
+  constexpr int64_t kDistinct = 1'000'003;
   std::mt19937 random(1);
   std::uniform_real_distribution<float> uniform(-1, 1);
-  std::vector<float> values(count);
-  for (float& value : values) value = uniform(random);
+  const size_t size = kernels::DTypeBytes(dtype);
+  std::vector<char> values(count * size);
+  for (int64_t i = 0; i < std::min(count, kDistinct); ++i) {
+    const float value = uniform(random);
+    const uint16_t rounded = kernels::RoundToBF16(value);
+    std::memcpy(values.data() + i * size,
+                size == 2 ? static_cast<const void*>(&rounded) : static_cast<const void*>(&value),
+                size);
+  }
+  for (int64_t done = kDistinct; done < count; done += kDistinct) {
+    std::memcpy(values.data() + done * size, values.data(),
+                std::min(kDistinct, count - done) * size);
+  }
   return values;
 }
 
-// Seconds of the fastest of `repeat` products.
-absl::StatusOr<double> FastestProduct(kernels::Backend& backend, const ProductShape& shape,
-                                      int repeat) {
-  const std::vector<float> weight = RandomFloats(shape.in * shape.out);
-  const std::vector<float> input = RandomFloats(shape.rows * shape.in);
-  const kernels::HostMatrix matrix = {weight.data(), kernels::DType::kF32, shape.out, shape.in};
-  SPARSED_ASSIGN_OR_RETURN(const std::unique_ptr<kernels::LinearWeight> packed,
-                           backend.PackLinear(std::span(&matrix, 1)));
-  SPARSED_ASSIGN_OR_RETURN(const kernels::Buffer x, backend.Alloc(input.size() * sizeof(float)));
-  SPARSED_ASSIGN_OR_RETURN(const kernels::Buffer y,
-                           backend.Alloc(shape.rows * shape.out * sizeof(float)));
-  SPARSED_RETURN_IF_ERROR(backend.CopyIn(x.data(), input.data(), x.bytes()));
-  const kernels::TensorView in = {x.data(), kernels::DType::kF32, shape.rows, shape.in, shape.in};
-  const kernels::TensorView out = {y.data(), kernels::DType::kF32, shape.rows, shape.out,
-                                   shape.out};
-  double fastest = std::numeric_limits<double>::infinity();
-  for (int i = 0; i <= repeat; ++i) {
-    double seconds = 0;
-    engine::Stopwatch watch;
-    SPARSED_RETURN_IF_ERROR(backend.Linear(out, in, *packed, /*accumulate=*/false));
-    SPARSED_RETURN_IF_ERROR(backend.Sync());
-    watch.Lap(seconds);
-    fastest = std::min(fastest, seconds);
+// One product, ready to run.
+struct Product {
+  std::unique_ptr<kernels::LinearWeight> weight;
+  kernels::Buffer x_memory;
+  kernels::Buffer out_memory;
+  kernels::TensorView x;
+  kernels::TensorView out;
+};
+
+absl::StatusOr<Product> MakeProduct(kernels::Backend& backend, const ProductShape& shape) {
+  const kernels::DType dtype = backend.Info().activation_dtype;
+  const int64_t size = static_cast<int64_t>(kernels::DTypeBytes(dtype));
+  const std::vector<char> weight = RandomElements(shape.in * shape.out, dtype);
+  const std::vector<char> input = RandomElements(shape.rows * shape.in, dtype);
+  const kernels::HostMatrix matrix = {weight.data(), dtype, shape.out, shape.in};
+  Product product;
+  SPARSED_ASSIGN_OR_RETURN(product.weight, backend.PackLinear(std::span(&matrix, 1)));
+  SPARSED_ASSIGN_OR_RETURN(product.x_memory, backend.Alloc(input.size()));
+  SPARSED_ASSIGN_OR_RETURN(product.out_memory, backend.Alloc(shape.rows * shape.out * size));
+  SPARSED_RETURN_IF_ERROR(backend.CopyIn(product.x_memory.data(), input.data(), input.size()));
+  product.x = {product.x_memory.data(), dtype, shape.rows, shape.in, shape.in};
+  product.out = {product.out_memory.data(), dtype, shape.rows, shape.out, shape.out};
+  return product;
+}
+
+// Seconds of one run of `issue`, of which `at_once` are issued before the device is waited for.
+absl::StatusOr<double> TimeOnce(kernels::Backend& backend, int at_once,
+                                const std::function<absl::Status()>& issue) {
+  double seconds = 0;
+  engine::Stopwatch watch;
+  for (int i = 0; i < at_once; ++i) SPARSED_RETURN_IF_ERROR(issue());
+  SPARSED_RETURN_IF_ERROR(backend.Sync());
+  watch.Lap(seconds);
+  return seconds / at_once;
+}
+
+// The median after a warm-up, over more than a second.
+absl::StatusOr<double> TimeSustained(kernels::Backend& backend,
+                                     const std::function<absl::Status()>& issue) {
+  std::vector<double> samples;
+  double elapsed = 0;
+  while (elapsed <= kGpuWarmUpSeconds + kGpuSeconds) {
+    SPARSED_ASSIGN_OR_RETURN(const double seconds, TimeOnce(backend, kIssuedAtOnce, issue));
+    elapsed += seconds * kIssuedAtOnce;
+    if (elapsed > kGpuWarmUpSeconds) samples.push_back(seconds);
   }
-  return fastest;
+  return Summarize(std::move(samples)).median;
+}
+
+absl::StatusOr<double> CopySeconds(kernels::Backend& backend, int64_t rows, int64_t cols) {
+  const kernels::DType dtype = backend.Info().activation_dtype;
+  const size_t bytes = rows * cols * kernels::DTypeBytes(dtype);
+  std::vector<int32_t> order(rows);
+  std::iota(order.begin(), order.end(), 0);
+  SPARSED_ASSIGN_OR_RETURN(const kernels::Buffer from, backend.Alloc(bytes));
+  SPARSED_ASSIGN_OR_RETURN(const kernels::Buffer to, backend.Alloc(bytes));
+  SPARSED_ASSIGN_OR_RETURN(const kernels::Buffer index, backend.Alloc(rows * sizeof(int32_t)));
+  SPARSED_RETURN_IF_ERROR(backend.CopyIn(index.data(), order.data(), index.bytes()));
+  return TimeSustained(backend, [&] {
+    return backend.GatherRows({to.data(), dtype, rows, cols, cols},
+                              {from.data(), dtype, rows, cols, cols}, index.as<int32_t>());
+  });
+}
+
+absl::StatusOr<MachineRates> MeasureGpu(kernels::Backend& backend) {
+  MachineRates rates;
+  constexpr int64_t kCopyRows = 32768;
+  constexpr int64_t kCopyCols = 8192;
+  SPARSED_ASSIGN_OR_RETURN(const double copy, CopySeconds(backend, kCopyRows, kCopyCols));
+  const size_t element = kernels::DTypeBytes(backend.Info().activation_dtype);
+  rates.copy_gbps = 2e-9 * kCopyRows * kCopyCols * static_cast<double>(element) / copy;
+  SPARSED_ASSIGN_OR_RETURN(const Product product, MakeProduct(backend, kGpuShape));
+  SPARSED_ASSIGN_OR_RETURN(const double seconds, TimeSustained(backend, [&] {
+                             return backend.Linear(product.out, product.x, *product.weight,
+                                                   /*accumulate=*/false);
+                           }));
+  rates.product_gflops = 1e-9 * kGpuShape.Flops() / seconds;
+  return rates;
+}
+
+absl::StatusOr<MachineRates> MeasureCpu(kernels::Backend& backend) {
+  MachineRates rates;
+  for (const ProductShape& shape : kCpuShapes) {
+    SPARSED_ASSIGN_OR_RETURN(const Product product, MakeProduct(backend, shape));
+    for (int i = 0; i <= kCpuRepeat; ++i) {
+      SPARSED_ASSIGN_OR_RETURN(const double seconds, TimeOnce(backend, 1, [&] {
+                                 return backend.Linear(product.out, product.x, *product.weight,
+                                                       /*accumulate=*/false);
+                               }));
+      rates.product_gflops = std::max(rates.product_gflops, 1e-9 * shape.Flops() / seconds);
+    }
+  }
+  return rates;
 }
 
 }  // namespace
@@ -77,11 +168,21 @@ nlohmann::ordered_json ToJson(const Summary& summary) {
           {"count", summary.count}};
 }
 
-double LinearFlops(const engine::ModelInfo& model, double rows) {
+nlohmann::ordered_json ToJson(const MachineRates& rates) {
+  nlohmann::ordered_json json = {{"product_gflops", rates.product_gflops}};
+  if (rates.copy_gbps > 0) json["copy_gbps"] = rates.copy_gbps;
+  return json;
+}
+
+double LinearFlops(const engine::ModelInfo& model, const StepRows& rows) {
   const double hidden = model.hidden_size;
+  const double q = double{1} * model.num_heads * model.head_dim;
   const double kv = double{1} * model.num_kv_heads * model.head_dim;
-  const double weights = 2 * hidden * hidden + 2 * hidden * kv + 3 * hidden * model.ffn_size;
-  return 2 * rows * weights * model.num_layers;
+  const double rest = hidden * q + 3 * hidden * model.ffn_size;
+  const double layer = hidden * (q + 2 * kv) + rest;
+  const double last =
+      rows.tokens * hidden * 2 * kv + rows.query_rows * hidden * q + rows.head_rows * rest;
+  return 2 * (rows.tokens * layer * (model.num_layers - 1) + last);
 }
 
 double HeadFlops(const engine::ModelInfo& model, double rows) {
@@ -92,13 +193,21 @@ double AttentionFlops(int32_t num_heads, int32_t head_dim, double tokens, double
   return 4 * tokens * tokens * num_heads * head_dim * density;
 }
 
-absl::StatusOr<double> MeasurePeakGflops(kernels::Backend& backend, int repeat) {
-  double peak = 0;
-  for (const ProductShape& shape : kPeakShapes) {
-    SPARSED_ASSIGN_OR_RETURN(const double seconds, FastestProduct(backend, shape, repeat));
-    peak = std::max(peak, 2e-9 * shape.rows * shape.in * shape.out / seconds);
-  }
-  return peak;
+double RowBytes(const engine::ModelInfo& model, const StepRows& rows, double element_bytes) {
+  const double hidden = model.hidden_size;
+  const double q = double{1} * model.num_heads * model.head_dim;
+  const double kv = double{1} * model.num_kv_heads * model.head_dim;
+  const double norm = 2 * hidden;
+  const double activation = 3.0 * model.ffn_size;
+  const double layer = 2 * norm + 2 * (q + kv) + activation;
+  const double last = rows.tokens * (norm + 2 * kv) + rows.query_rows * 2 * q +
+                      rows.head_rows * (2 * norm + activation);
+  const double embedding = rows.tokens * 2 * hidden;
+  return element_bytes * (rows.tokens * layer * (model.num_layers - 1) + last + embedding);
+}
+
+absl::StatusOr<MachineRates> MeasureRates(kernels::Backend& backend) {
+  return backend.Info().device == "cpu" ? MeasureCpu(backend) : MeasureGpu(backend);
 }
 
 }  // namespace sparsed::bench

@@ -1,6 +1,7 @@
 // Times and what they are compared with.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -20,15 +21,31 @@ struct Summary {
 Summary Summarize(std::vector<double> samples);
 nlohmann::ordered_json ToJson(const Summary& summary);
 
-// Floating-point operations, a multiply-add counted as two.
-double LinearFlops(const engine::ModelInfo& model, double rows);  // all layers, without the head
-double HeadFlops(const engine::ModelInfo& model, double rows);
-// One layer, one sequence, scores and values of the kept share of the tiles.
-double AttentionFlops(int32_t num_heads, int32_t head_dim, double tokens, double density);
+// The rows that one step computes; see engine::PackedBatch.
+struct StepRows {
+  double tokens = 0;
+  double query_rows = 0;  // of the last layer
+  double head_rows = 0;
+};
 
-// The machine's float32 peak in GFLOP/s: the fastest packed product over a few large shapes, each
-// repeated, by Backend::PackLinear and Backend::Linear. It is a measured peak, with all the
-// backend's threads, not the data sheet's.
-absl::StatusOr<double> MeasurePeakGflops(kernels::Backend& backend, int repeat);
+// What a step cannot do without. Floating-point operations, a multiply-add counted as two.
+double LinearFlops(const engine::ModelInfo& model, const StepRows& rows);  // without the head
+double HeadFlops(const engine::ModelInfo& model, double rows);
+// One layer, one sequence: scores and values of the kept share of the tiles.
+double AttentionFlops(int32_t num_heads, int32_t head_dim, double tokens, double density);
+// Bytes that the operations on single rows read and write: norms, rotation, activation, embedding.
+double RowBytes(const engine::ModelInfo& model, const StepRows& rows, double element_bytes);
+
+// What the machine gives today, by the backend's own operations: not the data sheet.
+struct MachineRates {
+  double product_gflops = 0;
+  double copy_gbps = 0;  // bytes read and written; of a GPU only
+};
+nlohmann::ordered_json ToJson(const MachineRates& rates);
+
+// Of a processor: the fastest packed float32 product over a few large shapes, with all threads. Of
+// a GPU: products of 8192 x 8192 x 8192 and copies of half a gigabyte, one after the other for more
+// than a second each, so that the clocks are those of long work; medians.
+absl::StatusOr<MachineRates> MeasureRates(kernels::Backend& backend);
 
 }  // namespace sparsed::bench

@@ -65,6 +65,7 @@ absl::StatusOr<std::unique_ptr<engine::Engine>> MakeEngine(const Options& option
   engine::EngineOptions engine_options;
   engine_options.max_batch_tokens =
       options.batch * ((longest + alignment - 1) / alignment * alignment);
+  engine_options.time_parts = true;
   return engine::Engine::Create(std::move(backend), std::move(model), engine_options);
 }
 

@@ -69,11 +69,13 @@ engine::Request RequestFor(const std::vector<int32_t>& prompt_ids, int32_t gen_l
 }
 
 std::unique_ptr<engine::Engine> MakeNanoEngine(int64_t max_batch_tokens, Recording* recording) {
-  kernels::BackendOptions backend_options;
-  backend_options.device = "cpu";
-  auto cpu = kernels::CreateBackend(backend_options);
+  auto cpu = kernels::CreateBackend({"cpu", 0});
   REQUIRE(cpu.ok());
-  std::unique_ptr<kernels::Backend> backend = std::move(cpu).value();
+  return MakeNanoEngine(std::move(cpu).value(), max_batch_tokens, recording);
+}
+
+std::unique_ptr<engine::Engine> MakeNanoEngine(std::unique_ptr<kernels::Backend> backend,
+                                               int64_t max_batch_tokens, Recording* recording) {
   if (recording != nullptr) {
     backend = std::make_unique<RecordingBackend>(std::move(backend), recording);
   }

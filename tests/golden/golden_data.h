@@ -42,7 +42,10 @@ std::vector<GoldenCase> ReadGoldenCases();
 engine::Request RequestFor(const std::vector<int32_t>& prompt_ids, int32_t gen_length,
                            int32_t steps, bool sparse);
 
-// deploy/models/nano on all cores. Where `recording` is given, it is filled step by step.
+// deploy/models/nano on `backend`. Where `recording` is given, it is filled step by step.
+std::unique_ptr<engine::Engine> MakeNanoEngine(std::unique_ptr<kernels::Backend> backend,
+                                               int64_t max_batch_tokens, Recording* recording);
+// On all cores of the processor.
 std::unique_ptr<engine::Engine> MakeNanoEngine(int64_t max_batch_tokens, Recording* recording);
 
 // A path in the repository.

@@ -27,15 +27,21 @@ struct Recording {
   // Of the last selection, layer by layer: one sequence, one pass.
   std::vector<LayerImportance> importances;
   bool keep_logits = false;
+  // Results of all operations but a product with so many columns (the logits) are rounded to bf16,
+  // as a plain implementation in bf16 rounds them. 0: nothing is. The CPU backend only.
+  int64_t round_all_but_cols = 0;
+  // The backend that fills this; for tests that write to its memory.
+  kernels::Backend* backend = nullptr;
 
   void Clear();
 };
 
-// The results must lie in host memory, as the CPU backend's do.
 class RecordingBackend : public kernels::Backend {
  public:
   RecordingBackend(std::unique_ptr<kernels::Backend> backend, Recording* recording)
-      : backend_(std::move(backend)), recording_(recording) {}
+      : backend_(std::move(backend)), recording_(recording) {
+    recording->backend = this;
+  }
 
   kernels::BackendInfo Info() const override { return backend_->Info(); }
   absl::StatusOr<kernels::Buffer> Alloc(size_t bytes) override { return backend_->Alloc(bytes); }
@@ -46,28 +52,35 @@ class RecordingBackend : public kernels::Backend {
     return backend_->CopyOut(host_dst, device_src, bytes);
   }
   absl::Status Sync() override { return backend_->Sync(); }
+  absl::Status Mark(int32_t part) override { return backend_->Mark(part); }
+  absl::Status ReadMarks(std::span<double> seconds) override {
+    return backend_->ReadMarks(seconds);
+  }
+  absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) override {
+    return backend_->CountBits(words, num_words, count);
+  }
   absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> PackLinear(
       std::span<const kernels::HostMatrix> parts) override {
     return backend_->PackLinear(parts);
   }
   absl::Status Embed(kernels::TensorView out, kernels::TensorView table,
                      const int32_t* ids) override {
-    return backend_->Embed(out, table, ids);
+    return Rounded(out, backend_->Embed(out, table, ids));
   }
   absl::Status RmsNorm(kernels::TensorView out, kernels::TensorView x, const float* weight,
                        float eps) override {
-    return backend_->RmsNorm(out, x, weight, eps);
+    return Rounded(out, backend_->RmsNorm(out, x, weight, eps));
   }
   absl::Status Linear(kernels::TensorView out, kernels::TensorView x,
                       const kernels::LinearWeight& weight, bool accumulate) override {
-    return backend_->Linear(out, x, weight, accumulate);
+    return Rounded(out, backend_->Linear(out, x, weight, accumulate));
   }
   absl::Status Rope(kernels::TensorView x, const int32_t* positions, const float* cos_sin,
                     int32_t head_dim) override {
-    return backend_->Rope(x, positions, cos_sin, head_dim);
+    return Rounded(x, backend_->Rope(x, positions, cos_sin, head_dim));
   }
   absl::Status SiluMul(kernels::TensorView out, kernels::TensorView gate_up) override {
-    return backend_->SiluMul(out, gate_up);
+    return Rounded(out, backend_->SiluMul(out, gate_up));
   }
   absl::Status Attention(const kernels::AttentionParams& params) override;
   absl::Status GatherRows(kernels::TensorView out, kernels::TensorView x,
@@ -80,6 +93,11 @@ class RecordingBackend : public kernels::Backend {
                           int32_t* chosen) override;
 
  private:
+  // `status`, after rounding the result.
+  absl::Status Rounded(const kernels::TensorView& out, absl::Status status) const;
+  // Fills `importances` from what a selection left in `memory`.
+  absl::Status ReadImportances(const kernels::Buffer& memory, LayerImportance& importance);
+
   std::unique_ptr<kernels::Backend> backend_;
   Recording* recording_;
 };

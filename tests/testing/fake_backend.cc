@@ -1,6 +1,7 @@
 #include "tests/testing/fake_backend.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -60,6 +61,7 @@ int32_t FakeBackend::TokenFor(uint64_t seed, uint32_t step, uint32_t position, i
 
 absl::Status FakeBackend::Call(const char* operation) {
   ++calls_;
+  ++calls_of_[operation];
   if (calls_until_failure_ < 0 || calls_until_failure_-- > 0) return absl::OkStatus();
   return absl::InternalError(absl::StrCat(operation, ": made to fail"));
 }
@@ -98,6 +100,22 @@ absl::Status FakeBackend::CopyOut(void* host_dst, const void* device_src, size_t
 }
 
 absl::Status FakeBackend::Sync() { return Call("Sync"); }
+
+absl::Status FakeBackend::Mark(int32_t part) {
+  clock_.Mark(part);
+  return Call("Mark");
+}
+
+absl::Status FakeBackend::ReadMarks(std::span<double> seconds) {
+  clock_.Read(seconds);
+  return Call("ReadMarks");
+}
+
+absl::Status FakeBackend::CountBits(const uint64_t* words, int64_t num_words, int64_t* count) {
+  *count = 0;
+  for (int64_t i = 0; i < num_words; ++i) *count += std::popcount(words[i]);
+  return Call("CountBits");
+}
 
 absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> FakeBackend::PackLinear(
     std::span<const kernels::HostMatrix> parts) {
@@ -147,6 +165,18 @@ absl::Status FakeBackend::Attention(const kernels::AttentionParams& params) {
   ZeroRows(params.out);
   for (const kernels::AttentionSequence& sequence : params.sequences) {
     SPARSED_CHECK(sequence.first_row % options_.row_alignment == 0, "sequence not aligned");
+    if (sequence.queries.has_value()) {
+      const kernels::QueryRange& queries = *sequence.queries;
+      const int64_t end = queries.first_token + queries.num_tokens;
+      SPARSED_CHECK(sequence.mode != kernels::AttentionMode::kFullSelect, "selection of a range");
+      SPARSED_CHECK(queries.first_row % options_.row_alignment == 0, "queries not aligned");
+      SPARSED_CHECK(queries.first_token % kernels::kQueryTileTokens == 0 &&
+                        (end % kernels::kQueryTileTokens == 0 || end == sequence.num_tokens),
+                    "queries not of whole tiles");
+      SPARSED_CHECK(queries.num_tokens > 0 && end <= sequence.num_tokens &&
+                        queries.first_row + queries.num_tokens <= params.out.rows,
+                    "queries beyond their sequence or the output");
+    }
     if (sequence.mode == kernels::AttentionMode::kFullSelect) SelectEvenBlocks(sequence.mask);
   }
   return Call("Attention");

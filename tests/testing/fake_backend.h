@@ -6,13 +6,16 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <span>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/backend.h"
+#include "kernels/mark_clock.h"
 
 namespace sparsed::testing {
 
@@ -41,12 +44,19 @@ class FakeBackend : public kernels::Backend {
   // RESOURCE_EXHAUSTED, the others with INTERNAL. Negative: none.
   void FailCall(int64_t n) { calls_until_failure_ = n; }
   int64_t calls() const { return calls_; }  // that can fail, so far
+  // Of one operation; not thread-safe.
+  int64_t calls_of(const std::string& operation) const {
+    const auto found = calls_of_.find(operation);
+    return found == calls_of_.end() ? 0 : found->second;
+  }
 
   kernels::BackendInfo Info() const override;
   absl::StatusOr<kernels::Buffer> Alloc(size_t bytes) override;
   absl::Status CopyIn(void* device_dst, const void* host_src, size_t bytes) override;
   absl::Status CopyOut(void* host_dst, const void* device_src, size_t bytes) override;
   absl::Status Sync() override;
+  absl::Status Mark(int32_t part) override;
+  absl::Status ReadMarks(std::span<double> seconds) override;
   absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> PackLinear(
       std::span<const kernels::HostMatrix> parts) override;
   absl::Status Embed(kernels::TensorView out, kernels::TensorView table,
@@ -59,6 +69,7 @@ class FakeBackend : public kernels::Backend {
                     int32_t head_dim) override;
   absl::Status SiluMul(kernels::TensorView out, kernels::TensorView gate_up) override;
   absl::Status Attention(const kernels::AttentionParams& params) override;
+  absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) override;
   absl::Status GatherRows(kernels::TensorView out, kernels::TensorView x,
                           const int32_t* rows) override;
   absl::Status SampleRows(kernels::TensorView logits, std::span<const kernels::SampleRow> rows,
@@ -71,7 +82,9 @@ class FakeBackend : public kernels::Backend {
   absl::Status Call(const char* operation);
 
   const FakeBackendOptions options_;
+  kernels::MarkClock clock_;
   std::atomic<int64_t> calls_{0};
+  std::map<std::string, int64_t> calls_of_;
   std::atomic<int64_t> calls_until_failure_{-1};
   std::atomic<uint64_t> allocated_bytes_{0};
 };

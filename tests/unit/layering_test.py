@@ -25,7 +25,7 @@ ABSL = r"absl/.*"
 JSON = r"nlohmann/.*"
 ENGINE_PUBLIC = (r"engine/(engine|model|model_folder|model_info|request|sequence|step_scheduler"
                  r"|step_times|status_macros|tokenizer/(tokenizer|chat_template|text_assembler))\.h")
-KERNELS_PUBLIC = r"kernels/(backend|tensor_view|block_mask|check)\.h"
+KERNELS_PUBLIC = r"kernels/(backend|tensor_view|block_mask|check|half)\.h"
 
 # First match wins: files, and what they may include beside the standard library and POSIX.
 RULES = [
@@ -43,7 +43,7 @@ RULES = [
                                            r"utf8proc\.h"]),
     (r"engine/.*", [r"engine/.*", KERNELS_PUBLIC, ABSL]),
     (r"server/.*", [r"server/.*", ENGINE_PUBLIC, PROTO, GRPC, ABSL, JSON, r"spdlog/.*",
-                    r"prometheus/.*", r"CLI/.*", r"openssl/.*"]),
+                    r"prometheus/.*", r"httplib\.h", r"CLI/.*", r"openssl/.*"]),
     (r"clients/.*", [r"clients/.*", PROTO, GRPC, ABSL, JSON, r"CLI/.*", r"zlib\.h"]),
     (r"tests/.*", [r".*"]),
 ]

@@ -281,15 +281,39 @@ TEST_CASE("Whichever call of the start-up fails, all memory is freed") {
   REQUIRE(failures > 30);
 }
 
+TEST_CASE("A step allocates nothing, copies in once and out once, and waits for nothing else") {
+  FakeEngine fake = MakeTinyFakeEngine();
+  Request request = MakeTinyRequest(200, 56, 28, 56);
+  request.sparse.mode = SparseMode::kSparseD;
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    request.sampling.seed = seed;
+    request.sampling.cfg_scale = seed % 2 == 0 ? 0.0f : 1.0f;
+    REQUIRE(fake.engine->Start(request).ok());
+  }
+  const std::vector<const char*> operations = {"Alloc", "CopyIn", "CopyOut", "Sync", "PackLinear"};
+  const std::vector<int64_t> of_a_step = {0, 1, 1, 0, 0};
+  for (int step = 0; step < 28; ++step) {
+    CAPTURE(step);
+    std::vector<int64_t> before;
+    for (const char* operation : operations) before.push_back(fake.backend->calls_of(operation));
+    StepOk(*fake.engine);
+    for (size_t i = 0; i < operations.size(); ++i) {
+      CAPTURE(operations[i]);
+      REQUIRE(fake.backend->calls_of(operations[i]) - before[i] == of_a_step[i]);
+    }
+  }
+}
+
 TEST_CASE("Step times cover the step") {
   FakeEngine fake = MakeTinyFakeEngine();
   REQUIRE(fake.engine->Start(MakeTinyRequest(100, 28, 28, 28)).ok());
   StepOk(*fake.engine);
   const StepTimes& times = fake.engine->last_step_times();
   REQUIRE(times.batch_tokens == 128);
-  const double parts = times.embed_seconds + times.norm_seconds + times.linear_seconds +
-                       times.rope_seconds + times.attention_seconds + times.activation_seconds +
-                       times.head_seconds + times.sample_seconds;
+  REQUIRE(times.query_rows == 128);  // one tile
+  REQUIRE(times.head_rows == 28);
+  double parts = 0;
+  for (const double seconds : times.part_seconds) parts += seconds;
   REQUIRE(parts > 0);
   REQUIRE(parts <= times.total_seconds);
 }

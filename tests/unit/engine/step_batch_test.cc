@@ -153,6 +153,116 @@ TEST_CASE("Logits come in bounded chunks that never part the two rows of a posit
   REQUIRE(next_sample == static_cast<int32_t>(batch.samples.size()));
 }
 
+namespace {
+
+Sequence MakeLongSequence(int32_t prompt_tokens, int32_t gen_length, int32_t block_length,
+                          float cfg_scale = 0) {
+  Request request = MakeRequest(std::vector<int32_t>(prompt_tokens, 10), gen_length, 5);
+  request.sampling.steps = gen_length;
+  request.sampling.block_length = block_length;
+  request.sampling.cfg_scale = cfg_scale;
+  request.sparse.mode = SparseMode::kOff;
+  return Sequence::FromRequest(request, TestInfo());
+}
+
+// Each head row's query row is the query row of the same packed row.
+void CheckHeadRows(const StepBatch& batch) {
+  REQUIRE(batch.head_query_rows.size() == batch.head_rows.size());
+  for (size_t i = 0; i < batch.head_rows.size(); ++i) {
+    CAPTURE(i);
+    const int32_t query_row = batch.head_query_rows[i];
+    REQUIRE(query_row < batch.num_query_rows);
+    REQUIRE((batch.query_rows.empty() ? query_row : batch.query_rows[query_row]) ==
+            batch.head_rows[i]);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("The last layer's queries are the tiles that hold head rows") {
+  std::map<SequenceId, Sequence> sequences;
+  sequences.emplace(1, MakeLongSequence(240, 60, 30));  // head rows 240..269: tiles 1 and 2
+  sequences.emplace(2, MakeLongSequence(500, 20, 20));  // 500..519: tiles 3 and 4, the last
+  StepBatch batch;
+  BuildStepBatch(sequences, TestInfo(), 1, batch);
+  REQUIRE(batch.ranges.size() == 2);
+  REQUIRE(batch.ranges[0].first_token == 128);
+  REQUIRE(batch.ranges[0].num_tokens == 172);  // to the end of 300 tokens
+  REQUIRE(batch.ranges[0].first_row == 0);
+  REQUIRE(batch.passes[1].first_range == 1);
+  REQUIRE(batch.passes[1].num_ranges == 1);
+  REQUIRE(batch.ranges[1].first_token == 384);
+  REQUIRE(batch.ranges[1].num_tokens == 136);
+  REQUIRE(batch.ranges[1].first_row == 172);
+  REQUIRE(batch.num_query_rows == 172 + 136);
+  REQUIRE(batch.query_rows.size() == 172 + 136);
+  REQUIRE(batch.query_positions.size() == batch.query_rows.size());
+  REQUIRE(batch.query_positions[171] == 299);
+  REQUIRE(batch.query_rows[172] == 300 + 384);
+  REQUIRE(batch.query_positions[172] == 384);
+  CheckHeadRows(batch);
+
+  BuildStepBatch(sequences, TestInfo(), 128, batch);
+  REQUIRE(batch.ranges[1].first_row == 256);
+  REQUIRE(batch.num_query_rows == 256 + 136);
+  CheckHeadRows(batch);
+}
+
+TEST_CASE("Scattered head rows make several ranges, and a guided sequence has them twice") {
+  std::map<SequenceId, Sequence> sequences;
+  sequences.emplace(1, MakeLongSequence(1000, 4, 4, 1.0f));
+  Sequence& sequence = sequences.at(1);
+  sequence.request.canvas = {3, 130, 600, 1003};  // tiles 0 and 1, 4, 7
+  sequence.ids.assign(1004, 10);
+  for (const int32_t position : sequence.request.canvas) sequence.ids[position] = 5;
+  StepBatch batch;
+  BuildStepBatch(sequences, TestInfo(), 128, batch);
+  REQUIRE(batch.ranges.size() == 6);
+  for (int32_t pass = 0; pass < 2; ++pass) {
+    REQUIRE(batch.passes[pass].num_ranges == 3);
+    const kernels::QueryRange* ranges = &batch.ranges[batch.passes[pass].first_range];
+    REQUIRE(ranges[0].first_token == 0);
+    REQUIRE(ranges[0].num_tokens == 256);
+    REQUIRE(ranges[1].first_token == 512);
+    REQUIRE(ranges[2].first_token == 896);
+    REQUIRE(ranges[2].num_tokens == 108);
+  }
+  CheckHeadRows(batch);
+}
+
+TEST_CASE("Where a sequence selects, the query rows are the packed rows") {
+  testing::FakeBackend backend;
+  std::map<SequenceId, Sequence> sequences;
+  sequences.emplace(1, MakeLongSequence(300, 20, 20));
+  Request request = MakeRequest(std::vector<int32_t>(60, 10), 40, 5);
+  request.sampling.steps = 40;
+  request.sampling.block_length = 40;
+  request.sparse.mode = SparseMode::kSparseD;
+  sequences.emplace(2, Sequence::FromRequest(request, TestInfo()));
+  auto masks = MaskCache::Create(backend, {1, 3, 2, 4, 32});
+  REQUIRE(masks.ok());
+  sequences.at(2).masks.emplace(std::move(masks).value());
+  sequences.at(2).next_step = 9;  // selects
+  StepBatch batch;
+  BuildStepBatch(sequences, TestInfo(), 128, batch);
+  REQUIRE(batch.query_rows.empty());
+  REQUIRE(batch.num_query_rows == static_cast<int64_t>(batch.ids.size()));
+  REQUIRE(batch.ranges[0].first_token == 256);
+  REQUIRE(batch.ranges[0].first_row == 256);
+  CheckHeadRows(batch);
+}
+
+TEST_CASE("A sequence without head rows asks nothing in the last layer") {
+  std::map<SequenceId, Sequence> sequences;
+  sequences.emplace(1, MakeLongSequence(300, 20, 20));
+  for (int32_t& id : sequences.at(1).ids) id = 10;
+  StepBatch batch;
+  BuildStepBatch(sequences, TestInfo(), 1, batch);
+  REQUIRE(batch.ranges.empty());
+  REQUIRE(batch.num_query_rows == 0);
+  REQUIRE(batch.head_rows.empty());
+}
+
 TEST_CASE("Finished sequences take no rows") {
   std::map<SequenceId, Sequence> sequences;
   sequences.emplace(1, MakeSequence({10, 11}, 4, 0));

@@ -22,6 +22,7 @@ inline std::unique_ptr<Engine> MakeTinyEngine(std::unique_ptr<kernels::Backend> 
   REQUIRE(model.ok());
   EngineOptions options;
   options.max_batch_tokens = max_batch_tokens;
+  options.time_parts = true;
   auto engine = Engine::Create(std::move(backend), std::move(model).value(), options);
   REQUIRE(engine.ok());
   return std::move(engine).value();

@@ -86,6 +86,52 @@ TEST_CASE("a sequence gives the same bits alone, elsewhere and in a mixed batch"
   }
 }
 
+TEST_CASE("a range of queries gives the bits that its rows have among all queries") {
+  const int32_t block_size = GENERATE(32, 64, 128);
+  const int64_t tokens = 700;
+  const int64_t first_row = 9;
+  CAPTURE(block_size);
+  Problem all(first_row + tokens, 6, 3, 64, 17);
+  Mask mask(6, tokens, block_size);
+  mask.KeepRandom(0.4, 3);
+  for (const bool sparse : {false, true}) {
+    AttentionSequence sequence = sparse ? all.Sparse(mask) : all.Whole();
+    sequence.first_row = first_row;
+    sequence.num_tokens = tokens;
+    const auto backend = MakeBackend(SupportedIsas().back(), 2);
+    REQUIRE(all.Run(*backend, {sequence}).ok());
+    Matrix expected = all.out;
+    // Tokens 128..383 and 640..699, in rows of their own, before another sequence.
+    const std::vector<QueryRange> ranges = {{128, 256, 70}, {640, 60, 3}};
+    Matrix q(400, all.q.cols, kNaN);
+    Matrix out(400, all.out.cols, kNaN);
+    std::vector<AttentionSequence> sequences;
+    for (const QueryRange& range : ranges) {
+      std::copy_n(all.q.data.begin() + (first_row + range.first_token) * q.cols,
+                  range.num_tokens * q.cols, q.data.begin() + range.first_row * q.cols);
+      sequence.queries = range;
+      sequences.push_back(sequence);
+    }
+    sequences.push_back(Rows(0, 9, AttentionMode::kFull));
+    sequences.back().queries = QueryRange{0, 9, 390};
+    std::copy_n(all.q.data.begin(), 9 * q.cols, q.data.begin() + 390 * q.cols);
+    AttentionParams params = all.params;
+    params.q = q.view();
+    params.out = out.view();
+    params.sequences = sequences;
+    REQUIRE(backend->Attention(params).ok());
+    for (const QueryRange& range : ranges) {
+      CHECK(SameBits(&out.at(range.first_row, 0), &expected.at(first_row + range.first_token, 0),
+                     range.num_tokens * q.cols));
+    }
+    CHECK(std::isnan(out.at(2, 0)));
+    CHECK(std::isnan(out.at(63, 0)));
+    CHECK(std::isnan(out.at(69, 0)));
+    CHECK(std::isnan(out.at(326, 0)));
+    CHECK(!std::isnan(out.at(390, 0)));
+  }
+}
+
 TEST_CASE("the number of threads changes no bit") {
   Batch batch;
   for (const Isa isa : SupportedIsas()) {

@@ -202,6 +202,21 @@ TEST_CASE("arguments that do not fit are refused by name") {
     sequence.selection = {.first_canvas_block = 2, .keep_prompt = 5, .keep_canvas = 1, .scale = 1};
     CHECK(error(sequence).find("keep_prompt") != std::string::npos);
   }
+  SECTION("queries off the tiles, or beyond the sequence or the rows") {
+    sequence.mode = AttentionMode::kFull;
+    for (const QueryRange& range :
+         {QueryRange{64, 36, 0}, QueryRange{0, 101, 0}, QueryRange{0, 99, 0}, QueryRange{0, 0, 0},
+          QueryRange{0, 100, 1}}) {
+      sequence.queries = range;
+      CHECK(error(sequence).find("queries") != std::string::npos);
+    }
+  }
+  SECTION("a selection of some queries") {
+    sequence.mode = AttentionMode::kFullSelect;
+    sequence.selection = {.first_canvas_block = 2, .keep_prompt = 1, .keep_canvas = 1, .scale = 1};
+    sequence.queries = QueryRange{0, 100, 0};
+    CHECK(error(sequence).find("all queries") != std::string::npos);
+  }
   SECTION("head_dim") {
     problem.params.head_dim = 24;
     CHECK(error(sequence).find("head_dim") != std::string::npos);

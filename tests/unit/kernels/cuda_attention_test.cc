@@ -1,178 +1,9 @@
 // Attention and selection on the device against float64 on the host and against themselves. Without
 // a device the cases have nothing to run on and say so.
-#include "tests/unit/kernels/cuda_testing.h"
+#include "tests/unit/kernels/cuda_attention_batch.h"
 
 namespace sparsed::kernels {
 namespace {
-
-struct Shape {
-  int heads;
-  int kv_heads;
-  int head_dim;
-};
-
-// One sequence of a batch, as the test describes it.
-struct Case {
-  int tokens;
-  AttentionMode mode;
-  int block_size = 128;
-  int first_canvas_block = 0;
-  int keep_prompt = 1;
-  int keep_canvas = 1;
-  double density = 1;  // of a kSparse mask
-};
-
-int64_t AlignUp(int64_t n) { return (n + 127) / 128 * 128; }
-
-// A packed batch on the device with NaN in the output and behind every sequence's own K and V tiles
-// finite values only (the contract of the packing).
-struct Batch {
-  Batch(Backend& device, const Shape& s, const std::vector<Case>& c, uint32_t seed)
-      : backend(device), shape(s), cases(c) {
-    for (const Case& one : cases) {
-      first_rows.push_back(rows);
-      rows += AlignUp(one.tokens);
-    }
-    width = (s.heads + 2 * s.kv_heads) * s.head_dim;
-    host = RandomBf16(static_cast<size_t>(rows * width), seed);
-    qkv = Upload(backend, host);
-    out = Upload(backend,
-                 std::vector<uint16_t>(static_cast<size_t>(rows * s.heads * s.head_dim), 0x7fc0));
-    std::mt19937 generator(seed + 1);
-    for (const Case& one : cases) {
-      BlockMaskView mask;
-      mask.num_heads = s.heads;
-      mask.block_size = one.block_size;
-      mask.num_blocks = (one.tokens + one.block_size - 1) / one.block_size;
-      std::vector<uint64_t> bits(static_cast<size_t>(mask.Bytes() / 8), 0);
-      mask.bits = bits.data();
-      if (one.mode == AttentionMode::kSparse) {
-        for (int h = 0; h < s.heads; ++h) {
-          for (int i = 0; i < mask.num_blocks; ++i) {
-            for (int j = 0; j < mask.num_blocks; ++j) {
-              const bool keep = std::uniform_real_distribution<>(0, 1)(generator) < one.density;
-              if (keep) mask.Row(h, i)[j / 64] |= uint64_t{1} << (j % 64);
-            }
-          }
-        }
-      }
-      host_masks.push_back(bits);
-      device_masks.push_back(Upload(backend, bits));
-      mask.bits = device_masks.back().as<uint64_t>();
-      masks.push_back(mask);
-    }
-  }
-
-  std::vector<uint16_t> Run() {
-    std::vector<AttentionSequence> sequences;
-    for (size_t i = 0; i < cases.size(); ++i) {
-      AttentionSequence sequence;
-      sequence.first_row = first_rows[i];
-      sequence.num_tokens = cases[i].tokens;
-      sequence.mode = cases[i].mode;
-      sequence.mask = masks[i];
-      sequence.selection.first_canvas_block = cases[i].first_canvas_block;
-      sequence.selection.keep_prompt = cases[i].keep_prompt;
-      sequence.selection.keep_canvas = cases[i].keep_canvas;
-      sequence.selection.scale = 1 / std::sqrt(static_cast<float>(shape.head_dim)) * ratio;
-      sequence.selection.importance = importance;
-      sequence.selection.canvas_importance = canvas_importance;
-      sequences.push_back(sequence);
-    }
-    const TensorView all = View(qkv, DType::kBF16, rows, width);
-    AttentionParams params;
-    params.out = View(out, DType::kBF16, rows, shape.heads * shape.head_dim);
-    params.q = all.Columns(0, shape.heads * shape.head_dim);
-    params.k = all.Columns(shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-    params.v = all.Columns((shape.heads + shape.kv_heads) * shape.head_dim,
-                           shape.kv_heads * shape.head_dim);
-    params.num_heads = shape.heads;
-    params.num_kv_heads = shape.kv_heads;
-    params.head_dim = shape.head_dim;
-    params.scale = 1 / std::sqrt(static_cast<float>(shape.head_dim));
-    params.sequences = sequences;
-    const absl::Status status = backend.Attention(params);
-    INFO(std::string(status.message()));
-    REQUIRE(status.ok());
-    return Download<uint16_t>(backend, out.data(),
-                              static_cast<size_t>(rows * shape.heads * shape.head_dim));
-  }
-
-  float At(int64_t row, int64_t column) const {
-    return FromBits(host[static_cast<size_t>(row * width + column)]);
-  }
-  double Score(size_t sequence, int head, int i, int j) const {
-    double sum = 0;
-    const int64_t kv =
-        shape.heads * shape.head_dim + head / (shape.heads / shape.kv_heads) * shape.head_dim;
-    for (int d = 0; d < shape.head_dim; ++d) {
-      sum += static_cast<double>(At(first_rows[sequence] + i, head * shape.head_dim + d)) *
-             static_cast<double>(At(first_rows[sequence] + j, kv + d));
-    }
-    return sum / std::sqrt(static_cast<double>(shape.head_dim));
-  }
-  bool Kept(size_t sequence, int head, int i, int j) const {
-    const Case& one = cases[sequence];
-    if (one.mode != AttentionMode::kSparse) return true;
-    BlockMaskView mask = masks[sequence];
-    mask.bits = const_cast<uint64_t*>(host_masks[sequence].data());
-    return (mask.Row(head, i / one.block_size)[j / one.block_size / 64] >>
-            (j / one.block_size % 64)) &
-           1;
-  }
-  // Largest error of `got` and of a plain bf16 implementation (float scores, bf16 probabilities,
-  // bf16 output) against float64, over some rows of every head.
-  void Errors(const std::vector<uint16_t>& got, size_t sequence, double* own, double* plain) const {
-    const int n = cases[sequence].tokens;
-    const int64_t kv = (shape.heads + shape.kv_heads) * shape.head_dim;
-    for (int head = 0; head < shape.heads; ++head) {
-      for (int i = 0; i < n; i += std::max(1, n / 37)) {
-        std::vector<double> p(static_cast<size_t>(n), 0);
-        double high = -std::numeric_limits<double>::infinity();
-        for (int j = 0; j < n; ++j) {
-          p[j] = Kept(sequence, head, i, j) ? Score(sequence, head, i, j)
-                                            : -std::numeric_limits<double>::infinity();
-          high = std::max(high, p[j]);
-        }
-        double sum = 0;
-        const bool empty = !std::isfinite(high);
-        for (double& x : p) sum += x = empty ? 0 : std::exp(x - high);
-        for (int d = 0; d < shape.head_dim; ++d) {
-          double exact = 0, rounded = 0;
-          for (int j = 0; j < n; ++j) {
-            const double v = At(first_rows[sequence] + j,
-                                kv + head / (shape.heads / shape.kv_heads) * shape.head_dim + d);
-            exact += p[j] * v;
-            rounded += static_cast<double>(Round(static_cast<float>(p[j]))) * v;
-          }
-          exact = empty ? 0 : exact / sum;
-          rounded = empty ? 0 : Round(static_cast<float>(rounded / sum));
-          const double value = FromBits(
-              got[static_cast<size_t>((first_rows[sequence] + i) * shape.heads * shape.head_dim +
-                                      head * shape.head_dim + d)]);
-          REQUIRE(std::isfinite(value));
-          *own = std::max(*own, std::abs(value - exact));
-          *plain = std::max(*plain, std::abs(rounded - exact));
-        }
-      }
-    }
-  }
-
-  Backend& backend;
-  Shape shape;
-  std::vector<Case> cases;
-  std::vector<int64_t> first_rows;
-  int64_t rows = 0;
-  int64_t width = 0;
-  float ratio = 1;
-  float* importance = nullptr;
-  float* canvas_importance = nullptr;
-  std::vector<uint16_t> host;
-  Buffer qkv, out;
-  std::vector<std::vector<uint64_t>> host_masks;
-  std::vector<Buffer> device_masks;
-  std::vector<BlockMaskView> masks;
-};
 
 const std::vector<Shape> kShapes = {{1, 1, 64}, {3, 1, 128}, {4, 4, 128}, {6, 6, 64}, {8, 1, 64}};
 
@@ -267,11 +98,94 @@ TEST_CASE("on the device a sequence's rows do not depend on its batch") {
   }
 }
 
+TEST_CASE("on the device the rows of a query range are those of the whole sequence") {
+  const bool portable = GENERATE(false, true);
+  const auto device = Device(portable);
+  if (!device) return;
+  for (const Shape& shape : kShapes) {
+    std::vector<Case> cases = {{700, AttentionMode::kFull}, {129, AttentionMode::kFull}};
+    for (const int block : {32, 64, 128}) {
+      cases.push_back({900, AttentionMode::kSparse, block, 0, 1, 1, 0.4});
+    }
+    const std::vector<QueryRange> ranges = {
+        {128, 256, 0}, {128, 1, 0}, {0, 128, 0}, {768, 132, 0}, {0, 900, 0}};
+    Batch batch(*device, shape, cases, 12);
+    const auto whole = batch.Run();
+    const auto part = batch.Run(ranges);
+    const int64_t cols = shape.heads * shape.head_dim;
+    int64_t row = 0;
+    for (size_t i = 0; i < cases.size(); ++i) {
+      const auto want = whole.begin() + (batch.first_rows[i] + ranges[i].first_token) * cols;
+      INFO("heads " << shape.heads << " dim " << shape.head_dim << " sequence " << i);
+      REQUIRE(std::equal(want, want + ranges[i].num_tokens * cols, part.begin() + row * cols));
+      row += AlignUp(ranges[i].num_tokens);
+    }
+  }
+}
+
+TEST_CASE("query ranges that the device cannot keep to are refused") {
+  const auto device = Device();
+  if (!device) return;
+  for (const bool select : {false, true}) {
+    Batch batch(*device, {1, 1, 64},
+                {{300, select ? AttentionMode::kFullSelect : AttentionMode::kFull}}, 13);
+    std::vector<AttentionSequence> sequences = batch.Sequences();
+    AttentionParams params = batch.Params();
+    params.sequences = sequences;
+    REQUIRE(device->Attention(params).ok());
+    std::vector<QueryRange> bad = {{0, 128, 0}};
+    if (!select) {
+      bad = {{64, 128, 0}, {0, 100, 0}, {0, 128, 64}, {0, 0, 0}, {-128, 128, 0}, {256, 128, 0}};
+      sequences[0].queries = QueryRange{128, 172, 128};
+      REQUIRE(device->Attention(params).ok());
+    }
+    for (const QueryRange& range : bad) {
+      sequences[0].queries = range;
+      REQUIRE(device->Attention(params).code() == absl::StatusCode::kInvalidArgument);
+    }
+  }
+}
+
+TEST_CASE("on the device a select step's patterns do not depend on other exponents in the batch") {
+  const bool portable = GENERATE(false, true);
+  const auto device = Device(portable);
+  if (!device) return;
+  const Shape shape = {4, 2, 128};
+  const std::vector<float> ratios = {2, 1, 1.7f, 2, 0.5f, 1};
+  std::vector<Case> cases;
+  for (size_t i = 0; i < ratios.size(); ++i) {
+    cases.push_back(
+        {500 + 100 * static_cast<int>(i), AttentionMode::kFullSelect, 32 << (i % 3), 1, 2, 1});
+    cases.push_back({300, AttentionMode::kSparse, 64, 0, 1, 1, 0.5});
+  }
+  Batch batch(*device, shape, cases, 14);
+  std::vector<AttentionSequence> sequences = batch.Sequences();
+  for (size_t i = 0; i < ratios.size(); ++i) sequences[2 * i].selection.scale *= ratios[i];
+  const auto masks = [&] {
+    std::vector<std::vector<uint64_t>> out;
+    for (const BlockMaskView& mask : batch.masks) {
+      out.push_back(Download<uint64_t>(*device, mask.bits, static_cast<size_t>(mask.Bytes() / 8)));
+    }
+    return out;
+  };
+  AttentionParams params = batch.Params();
+  params.sequences = sequences;
+  REQUIRE(device->Attention(params).ok());
+  const auto together = masks();
+  for (size_t i = 0; i < sequences.size(); i += 2) {
+    const std::vector<uint64_t> empty(together[i].size(), 0);
+    REQUIRE(device->CopyIn(batch.masks[i].bits, empty.data(), empty.size() * 8).ok());
+    params.sequences = std::span(&sequences[i], 1);
+    REQUIRE(device->Attention(params).ok());
+  }
+  REQUIRE(masks() == together);
+}
+
 TEST_CASE("patterns built on the device follow float64 importances") {
   const bool portable = GENERATE(false, true);
   const auto device = Device(portable);
   if (!device) return;
-  for (const float ratio : {1.0f, 1.7f}) {
+  for (const float ratio : {1.0f, 2.0f, 1.7f}) {
     for (const int block : {32, 64, 128}) {
       const Shape shape = {4, 2, block == 64 ? 64 : 128};
       const int tokens = 900;

@@ -1,56 +1,165 @@
 // Every other operation on the device against the host. Without a device the cases have nothing to
 // run on and say so.
+#include <bit>
+
 #include "tests/unit/kernels/cuda_testing.h"
 
 namespace sparsed::kernels {
 namespace {
 
+// Random values that repeat after a million or so: large matrices are made fast.
+std::vector<uint16_t> Repeated(size_t count, uint32_t seed, float scale) {
+  const std::vector<uint16_t> distinct =
+      RandomBf16(std::min<size_t>(count, 1'000'003), seed, scale);
+  std::vector<uint16_t> values(count);
+  for (size_t i = 0; i < count; ++i) values[i] = distinct[i % distinct.size()];
+  return values;
+}
+
+struct ProductCase {
+  int in;
+  int out;
+  DType dtype;
+  bool accumulate;
+};
+
+// One weight of a case, and what all row counts are compared with: a product of so many rows that
+// the reference algorithm serves it.
+struct ProductOnDevice {
+  static constexpr int kMost = 4096;
+
+  ProductOnDevice(Backend& backend, const ProductCase& shape)
+      : device(backend),
+        test(shape),
+        weights(Repeated(static_cast<size_t>(shape.in) * shape.out, 3, 0.05f)),
+        x(Repeated(static_cast<size_t>(kMost) * shape.in, 4, 1)),
+        start(Repeated(static_cast<size_t>(kMost) * shape.out, 5, 1)) {
+    const HostMatrix part = {weights.data(), DType::kBF16, shape.out, shape.in};
+    auto packed = device.PackLinear(std::span(&part, 1));
+    REQUIRE(packed.ok());
+    weight = std::move(*packed);
+    x_device = Upload(device, x);
+  }
+
+  std::vector<char> Run(int rows) {
+    const size_t row_bytes = test.out * DTypeBytes(test.dtype);
+    auto y = device.Alloc(rows * row_bytes);
+    REQUIRE(y.ok());
+    if (test.accumulate) REQUIRE(device.CopyIn(y->data(), start.data(), rows * row_bytes).ok());
+    REQUIRE(device
+                .Linear(View(*y, test.dtype, rows, test.out),
+                        View(x_device, DType::kBF16, rows, test.in), *weight, test.accumulate)
+                .ok());
+    return Download<char>(device, y->data(), rows * row_bytes);
+  }
+
+  Backend& device;
+  ProductCase test;
+  std::vector<uint16_t> weights;
+  std::vector<uint16_t> x;
+  std::vector<uint16_t> start;
+  std::unique_ptr<LinearWeight> weight;
+  Buffer x_device;
+};
+
 TEST_CASE("a product's row on the device does not depend on the number of rows") {
   const auto device = Device();
   if (!device) return;
-  for (const auto& [in, out] : std::vector<std::pair<int, int>>{
-           {384, 1152}, {384, 2048}, {1024, 384}, {384, 4096}, {4096, 12288}}) {
-    const auto weights = RandomBf16(static_cast<size_t>(in) * out, 3, 0.05f);
-    const HostMatrix part = {weights.data(), DType::kBF16, out, in};
-    auto weight = device->PackLinear(std::span(&part, 1));
-    REQUIRE(weight.ok());
-    const int most = 1024;
-    const auto x = RandomBf16(static_cast<size_t>(most) * in, 4);
-    const Buffer x_device = Upload(*device, x);
-    for (const DType dtype : {DType::kBF16, DType::kF32}) {
-      const size_t unit = DTypeBytes(dtype);
-      std::vector<char> want;
-      for (const int rows : {most, 1, 2, 31, 128, 129, 500}) {
-        Buffer y = Upload(*device, std::vector<char>(static_cast<size_t>(most) * out * unit, 0x7f));
-        REQUIRE(device
-                    ->Linear(View(y, dtype, rows, out), View(x_device, DType::kBF16, rows, in),
-                             **weight, false)
-                    .ok());
-        const auto got = Download<char>(*device, y.data(), static_cast<size_t>(rows) * out * unit);
-        if (rows == most) want = got;
-        REQUIRE(std::equal(got.begin(), got.end(), want.begin()));
-      }
-      double exact = 0;
-      for (int k = 0; k < in; ++k) {
-        exact += static_cast<double>(FromBits(x[k])) * static_cast<double>(FromBits(weights[k]));
-      }
-      float first = 0;
-      if (dtype == DType::kF32) {
-        std::memcpy(&first, want.data(), 4);
-        REQUIRE(first == Approx(exact).margin(1e-3));
-      } else {
-        uint16_t bits = 0;
-        std::memcpy(&bits, want.data(), 2);
-        REQUIRE(FromBits(bits) == Approx(exact).epsilon(0.01).margin(1e-2));
-      }
+  constexpr DType kB = DType::kBF16;
+  constexpr DType kF = DType::kF32;
+  // The shapes of nano and of an 8B model; every number of rows at which the algorithm may change.
+  for (const ProductCase& test : std::vector<ProductCase>{{384, 1152, kB, false},
+                                                          {384, 2048, kB, false},
+                                                          {1024, 384, kB, true},
+                                                          {384, 4096, kF, false},
+                                                          {4096, 4096, kB, true},
+                                                          {4096, 8192, kB, false},
+                                                          {4096, 12288, kB, false},
+                                                          {4096, 24576, kB, false},
+                                                          {12288, 4096, kB, true},
+                                                          {4096, 12288, kF, false}}) {
+    CAPTURE(test.in, test.out, test.dtype, test.accumulate);
+    ProductOnDevice product(*device, test);
+    const std::vector<char> want = product.Run(ProductOnDevice::kMost);
+    for (const int rows : {1,   16,  17,  31,  32,  33,  64,   65,   100,  128,
+                           129, 256, 257, 500, 512, 513, 1024, 1025, 2048, 2049}) {
+      CAPTURE(rows);
+      const std::vector<char> got = product.Run(rows);
+      REQUIRE(std::equal(got.begin(), got.end(), want.begin()));
     }
+    double exact = test.accumulate ? static_cast<double>(FromBits(product.start[0])) : 0;
+    for (int k = 0; k < test.in; ++k) {
+      exact += static_cast<double>(FromBits(product.x[k])) *
+               static_cast<double>(FromBits(product.weights[k]));
+    }
+    float first = 0;
+    uint16_t bits = 0;
+    std::memcpy(&first, want.data(), 4);
+    std::memcpy(&bits, want.data(), 2);
+    REQUIRE((test.dtype == kF ? first : FromBits(bits)) ==
+            Approx(exact).epsilon(0.01).margin(1e-2));
   }
+}
+
+TEST_CASE("set bits are counted on the device") {
+  const auto device = Device();
+  if (!device) return;
+  for (const size_t words : {1, 31, 1000, 700'001}) {
+    std::mt19937_64 generator(words);
+    std::vector<uint64_t> bits(words + 1);
+    int64_t want = 0;
+    for (uint64_t& word : bits) word = generator() & generator();
+    for (size_t i = 0; i < words; ++i) want += std::popcount(bits[i]);
+    const Buffer device_bits = Upload(*device, bits);
+    const Buffer count = Upload(*device, std::vector<int64_t>{-1, -1});
+    REQUIRE(device->CountBits(device_bits.as<uint64_t>(), words, count.as<int64_t>()).ok());
+    const auto got = Download<int64_t>(*device, count.data(), 2);
+    REQUIRE(got[0] == want);
+    REQUIRE(got[1] == -1);
+  }
+}
+
+TEST_CASE("marks on the device time what was issued between them") {
+  const auto device = Device();
+  if (!device) return;
+  auto memory = device->Alloc(size_t{1} << 28);
+  REQUIRE(memory.ok());
+  const auto copy = [&](int times) {
+    const int64_t cols = 8192;
+    const int64_t rows = 4096;
+    const Buffer order = Upload(*device, std::vector<int32_t>(rows, 0));
+    for (int i = 0; i < times; ++i) {
+      REQUIRE(device
+                  ->GatherRows(View(*memory, DType::kBF16, rows, cols),
+                               View(*memory, DType::kBF16, rows, cols), order.as<int32_t>())
+                  .ok());
+    }
+    REQUIRE(device->Sync().ok());
+  };
+  std::vector<double> seconds(2, 0.0);
+  for (int repeat = 0; repeat < 3; ++repeat) {  // the events are used again
+    seconds.assign(2, 0.0);
+    REQUIRE(device->Mark(-1).ok());
+    copy(1);
+    REQUIRE(device->Mark(0).ok());
+    copy(50);
+    REQUIRE(device->Mark(1).ok());
+    copy(50);
+    REQUIRE(device->Mark(-1).ok());
+    REQUIRE(device->ReadMarks(seconds).ok());
+  }
+  REQUIRE(seconds[0] > 0);
+  REQUIRE(seconds[1] > 3 * seconds[0]);
+  std::vector<double> none(2, 0.0);
+  REQUIRE(device->ReadMarks(none).ok());
+  REQUIRE(none == std::vector<double>(2, 0.0));
 }
 
 TEST_CASE("row operations on the device match the host") {
   const auto device = Device();
   if (!device) return;
-  const int rows = 37, cols = 384, dim = 64;
+  const int cols = GENERATE(128, 384, 3584, 4096, 9216);
+  const int rows = 37, dim = cols == 384 ? 64 : 128;
   const auto x = RandomBf16(static_cast<size_t>(rows) * cols, 6);
   const auto at = [&](int r, int c) { return FromBits(x[static_cast<size_t>(r) * cols + c]); };
   const Buffer x_device = Upload(*device, x);

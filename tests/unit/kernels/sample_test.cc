@@ -157,7 +157,7 @@ TEST_CASE("a draw depends on seed, step and position, not on the batch or the th
   CHECK(std::set<float>(batch.confidences.begin(), batch.confidences.end()).size() == 39);
 }
 
-TEST_CASE("random confidences are uniform in [0, 1)") {
+TEST_CASE("random confidences are uniform from 0 to below 1") {
   Matrix logits = RandomMatrix(1, 4, 6);
   std::vector<SampleRow> rows(20000);
   for (size_t i = 0; i < rows.size(); ++i) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <numeric>
 
 #include "tests/testing/catch.h"
 #include "tests/unit/engine/checkpoint/test_files.h"
@@ -136,6 +138,37 @@ TEST_CASE("an index that is not an index is refused") {
     folder.Write("model.safetensors.index.json", text);
     CheckOpenFails(folder.path(), absl::StatusCode::kInvalidArgument, reason);
   }
+}
+
+// Of this process, in files it has mapped.
+int64_t ResidentFileBytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("RssFile:", 0) == 0) return std::stoll(line.substr(8)) * 1024;
+  }
+  return -1;
+}
+
+TEST_CASE("a released tensor gives its memory back, and can be read again") {
+  constexpr int64_t kBytes = 32 << 20;
+  const TempFolder folder;
+  folder.Write("model.safetensors",
+               Safetensors(Header({Tensor("big", "BF16", "[1024,16384]", 0, kBytes)}), kBytes));
+  const auto checkpoint = Checkpoint::Open(folder.path());
+  REQUIRE(checkpoint.ok());
+  const auto matrix = checkpoint->Matrix("big", 1024, 16384);
+  REQUIRE(matrix.ok());
+  const auto sum = [&] {
+    const auto* bytes = static_cast<const uint8_t*>(matrix->data);
+    return std::accumulate(bytes, bytes + kBytes, int64_t{0});
+  };
+  const int64_t before = ResidentFileBytes();
+  REQUIRE(sum() == kBytes / 256 * (255 * 256 / 2));
+  REQUIRE(ResidentFileBytes() - before >= kBytes / 4 * 3);
+  checkpoint->Release("big");
+  CHECK(ResidentFileBytes() - before <= kBytes / 4);
+  checkpoint->Release("unknown");
+  CHECK(sum() == kBytes / 256 * (255 * 256 / 2));
 }
 
 TEST_CASE("a folder without a checkpoint is not found") {

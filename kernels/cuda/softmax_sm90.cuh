@@ -1,0 +1,188 @@
+// The online softmax of the Hopper kernel: what a consumer warpgroup does with a tile's scores, all
+// in registers. A thread holds two rows, 8 apart (wgmma_sm90.cuh). Device code only.
+#pragma once
+
+#include "kernels/cuda/selection.cuh"
+#include "kernels/cuda/tile_walk.cuh"
+
+namespace sparsed::kernels::cuda {
+
+// The running state of a warpgroup's 64 rows.
+template <int kHeadDim>
+struct Rows {
+  float out[kHeadDim / 2];
+  float max[2];
+  float sum[2];       // of this thread's columns
+  float mass_sum[2];  // the same for the selection's exponent, where that is not 1
+};
+
+// The selection mass of this thread's columns of a tile: [row][32-key group].
+struct TileMass {
+  float group[2][4];
+};
+
+// What a select item needs at every tile, read once: kernel arguments are slow to reach.
+struct MassStore {
+  float* scratch;  // [block][row], at the thread's first row
+  int per_tile;    // attention blocks of a tile
+  int num_blocks;
+  float ratio;
+};
+
+// Blanks the keys that do not exist and the groups that the warp's query block drops.
+__device__ inline void Blank(float (&s)[64], int first_missing, uint32_t groups, int lane) {
+#pragma unroll
+  for (int j = 0; j < 16; ++j) {
+    const bool kept = (groups >> (j / 4)) & 1;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (!kept || j * 8 + (lane % 4) * 2 + i % 2 >= first_missing)
+        s[4 * j + i] = kNegativeInfinity;
+    }
+  }
+}
+
+__device__ inline float QuadMax(float v) {
+  v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 1));
+  return fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 2));
+}
+__device__ inline float QuadSum(float v) {
+  v += __shfl_xor_sync(0xffffffffu, v, 1);
+  return v + __shfl_xor_sync(0xffffffffu, v, 2);
+}
+
+__device__ inline float FourSum(const float (&v)[4]) { return (v[0] + v[1]) + (v[2] + v[3]); }
+
+// s becomes the probabilities p relative to the new maximum; rescale is what the old ones need.
+// mass: of p or of its square; PowerMass has the rest. The sum of p is taken in the same order
+// whatever the mass, so that a select step gives the bits of a full one.
+template <int kHeadDim, Mass kMass>
+__device__ void Softmax(Rows<kHeadDim>& rows, float (&s)[64], float scale, float (&rescale)[2],
+                        TileMass& mass) {
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    float tile_max = kNegativeInfinity;
+#pragma unroll
+    for (int j = 0; j < 16; ++j) {
+      tile_max = fmaxf(tile_max, fmaxf(s[4 * j + 2 * r], s[4 * j + 2 * r + 1]));
+    }
+    const float new_max = fmaxf(rows.max[r], QuadMax(tile_max));
+    const float base = new_max == kNegativeInfinity ? 0 : new_max * scale;
+    rescale[r] = Exp2(rows.max[r] * scale - base);
+    rows.max[r] = new_max;
+    float sum[4] = {};
+    float power[4] = {};
+#pragma unroll
+    for (int j = 0; j < 16; ++j) {
+#pragma unroll
+      for (int i = 4 * j + 2 * r; i < 4 * j + 2 * r + 2; ++i) {
+        s[i] = Exp2(s[i] * scale - base);
+        sum[j / 4] += s[i];
+        if constexpr (kMass == Mass::kSquare) power[j / 4] += s[i] * s[i];
+      }
+    }
+    rows.sum[r] = rows.sum[r] * rescale[r] + FourSum(sum);
+    if constexpr (kMass == Mass::kSquare) {
+      rows.mass_sum[r] = rows.mass_sum[r] * rescale[r] * rescale[r] + FourSum(power);
+    }
+#pragma unroll
+    for (int g = 0; g < 4; ++g) {
+      if constexpr (kMass == Mass::kPlain) mass.group[r][g] = sum[g];
+      if constexpr (kMass == Mass::kSquare) mass.group[r][g] = power[g];
+    }
+  }
+}
+
+// Mass::kPower, after Softmax: two more special functions an element, but no more registers.
+template <int kHeadDim>
+__device__ void PowerMass(Rows<kHeadDim>& rows, const float (&p)[64], float ratio,
+                          const float (&rescale)[2], TileMass& mass) {
+  const auto power = [ratio](float x) { return Exp2(ratio * __log2f(x)); };
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+#pragma unroll
+    for (int g = 0; g < 4; ++g) mass.group[r][g] = 0;
+#pragma unroll
+    for (int j = 0; j < 16; ++j) {
+      mass.group[r][j / 4] += power(p[4 * j + 2 * r]) + power(p[4 * j + 2 * r + 1]);
+    }
+    rows.mass_sum[r] = rows.mass_sum[r] * power(rescale[r]) + FourSum(mass.group[r]);
+  }
+}
+
+// Probabilities as the register operand of the value products.
+__device__ inline void Pack(uint32_t (&p)[8][4], const float (&s)[64]) {
+#pragma unroll
+  for (int step = 0; step < 8; ++step) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) p[step][i] = PackBf16(s[8 * step + 2 * i], s[8 * step + 2 * i + 1]);
+  }
+}
+
+// The output follows the new maximum.
+template <int kHeadDim>
+__device__ void Rescale(Rows<kHeadDim>& rows, const float (&rescale)[2]) {
+#pragma unroll
+  for (int j = 0; j < kHeadDim / 8; ++j) {
+    rows.out[4 * j] *= rescale[0];
+    rows.out[4 * j + 1] *= rescale[0];
+    rows.out[4 * j + 2] *= rescale[1];
+    rows.out[4 * j + 3] *= rescale[1];
+  }
+}
+
+// Of a quad's two rows: the odd lanes sum the second one, the even lanes the first.
+__device__ inline float QuadSumOfTwo(float first, float second, int lane) {
+  const bool odd = lane & 1;
+  float mine = odd ? second : first;
+  mine += __shfl_xor_sync(0xffffffffu, odd ? first : second, 1);
+  return mine + __shfl_xor_sync(0xffffffffu, mine, 2);
+}
+
+template <int kBlocks>
+__device__ void StoreMassOf(const TileMass& mass, float base, const MassStore& store, int tile,
+                            int lane) {
+#pragma unroll
+  for (int b = 0; b < kBlocks; ++b) {
+    float row[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      if constexpr (kBlocks == 1) row[r] = FourSum(mass.group[r]);
+      if constexpr (kBlocks == 2) row[r] = mass.group[r][2 * b] + mass.group[r][2 * b + 1];
+      if constexpr (kBlocks == 4) row[r] = mass.group[r][b];
+    }
+    const float sum = QuadSumOfTwo(row[0], row[1], lane);
+    const int block = tile * kBlocks + b;
+    if ((lane & 2) == 0 && (kBlocks == 1 || block < store.num_blocks)) {
+      __stcs(store.scratch + block * kItemRows + (lane & 1) * 8, base + __log2f(sum));
+    }
+  }
+}
+
+// Stores log2 of the selection mass of the tile's attention blocks for the thread's two rows.
+// max: the running maxima that the probabilities of the tile are relative to.
+__device__ inline void StoreMass(const TileMass& mass, const float (&max)[2], float scale,
+                                 const MassStore& store, int tile, int lane) {
+  const float base = (lane & 1 ? max[1] : max[0]) * scale * store.ratio;
+  if (store.per_tile == 1) {
+    StoreMassOf<1>(mass, base, store, tile, lane);
+  } else if (store.per_tile == 2) {
+    StoreMassOf<2>(mass, base, store, tile, lane);
+  } else {
+    StoreMassOf<4>(mass, base, store, tile, lane);
+  }
+}
+
+// log2 of the whole mass of the thread's two rows, behind the blocks of the scratch.
+template <int kHeadDim, Mass kMass>
+__device__ void StoreRowMass(const Rows<kHeadDim>& rows, float scale, const MassStore& store,
+                             int lane) {
+  const float sum = kMass == Mass::kPlain ? QuadSumOfTwo(rows.sum[0], rows.sum[1], lane)
+                                          : QuadSumOfTwo(rows.mass_sum[0], rows.mass_sum[1], lane);
+  const float base = (lane & 1 ? rows.max[1] : rows.max[0]) * scale * store.ratio;
+  if ((lane & 2) == 0) {
+    store.scratch[store.num_blocks * kItemRows + (lane & 1) * 8] = base + log2f(sum);
+  }
+}
+
+}  // namespace sparsed::kernels::cuda
