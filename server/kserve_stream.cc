@@ -129,13 +129,13 @@ void InferStream::ReadNext() {
     if (finished_ || broken_ || reads_end_) return;
     paused_ = in_flight_ >= kMaxInFlight;
     if (paused_) return;
-    starting_read_ = true;
+    ++starting_reads_;
   }
   // Finish must not come, and with it OnDone, before StartRead has returned.
   StartRead(&read_);
   {
     const std::lock_guard lock(mu_);
-    starting_read_ = false;
+    --starting_reads_;
   }
   Pump();
 }
@@ -261,7 +261,7 @@ void InferStream::Pump() {
       pending_.pop_front();
       writing_ = true;
       ++writes_;
-    } else if ((reads_end_ || broken_) && in_flight_ == 0 && !starting_read_) {
+    } else if ((reads_end_ || broken_) && in_flight_ == 0 && starting_reads_ == 0) {
       finished_ = true;
     } else {
       return;

@@ -84,7 +84,7 @@ class InferStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   // The members below are guarded by mu_.
   std::deque<Pending> pending_;
   int in_flight_ = 0;
-  bool starting_read_ = false;
+  int starting_reads_ = 0;  // calls of StartRead that have not returned
   bool paused_ = false;     // no read is under way: too many requests are
   bool reads_end_ = false;  // the client sends no more
   bool writing_ = false;
