@@ -17,6 +17,7 @@
 #include "server/grpc_server.h"
 #include "server/health_service.h"
 #include "server/http_admin.h"
+#include "server/kserve_service.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/model_loader.h"
@@ -56,9 +57,12 @@ class App {
         auth_(config.auth_token_file),
         entry_(&auth_, RandomBits),
         queue_(config.queue_requests, config.queue_tokens, &costs_),
-        health_({"", v1::GenerationService::service_full_name(),
-                 v1::ModelService::service_full_name(), "model/" + config.model_name}),
+        health_(
+            {"", v1::GenerationService::service_full_name(), v1::ModelService::service_full_name(),
+             inference::GRPCInferenceService::service_full_name(), "model/" + config.model_name}),
+        submitter_(SubmitterParts()),
         generation_(GenerationParts()),
+        kserve_(KserveParts()),
         models_(ModelParts()),
         supervisor_(SupervisorParts(std::move(read_settings))) {
     state_.OnChange([this](bool ready) { health_.SetServing(ready); });
@@ -69,7 +73,9 @@ class App {
   absl::Status Run();
 
  private:
+  Submitter::Parts SubmitterParts();
   GenerationService::Parts GenerationParts();
+  KserveService::Parts KserveParts();
   ModelService::Parts ModelParts() const;
   Supervisor::Parts SupervisorParts(std::function<CommandLine()> read_settings);
   absl::Status Listen();
@@ -91,7 +97,9 @@ class App {
   StepCosts costs_;
   RequestQueue queue_;
   HealthService health_;
+  const Submitter submitter_;
   GenerationService generation_;
+  KserveService kserve_;
   ModelService models_;
   Supervisor supervisor_;
   std::unique_ptr<LoadedModel> model_;
@@ -109,18 +117,22 @@ App::~App() {
   ShutDown();
 }
 
+Submitter::Parts App::SubmitterParts() {
+  return {&state_,
+          &queue_,
+          &access_,
+          clock_,
+          RandomBits,
+          &costs_,
+          ToDuration(config_.max_request_seconds)};
+}
+
 GenerationService::Parts App::GenerationParts() {
-  GenerationService::Parts parts;
-  parts.state = &state_;
-  parts.queue = &queue_;
-  parts.access = &access_;
-  parts.entry = &entry_;
-  parts.open_streams = &open_streams_;
-  parts.clock = clock_;
-  parts.random = RandomBits;
-  parts.max_request_time = ToDuration(config_.max_request_seconds);
-  parts.costs = &costs_;
-  return parts;
+  return {&state_, &submitter_, &access_, &entry_, &open_streams_, clock_};
+}
+
+KserveService::Parts App::KserveParts() {
+  return {&state_, &submitter_, &access_, &entry_, &open_streams_, clock_};
 }
 
 Supervisor::Parts App::SupervisorParts(std::function<CommandLine()> read_settings) {
@@ -154,7 +166,7 @@ absl::Status App::Listen() {
   SPARSED_ASSIGN_OR_RETURN(
       admin_, HttpAdmin::Start(*ParseHostPort(config_.admin_address), &state_, metrics_text));
   SPARSED_ASSIGN_OR_RETURN(GrpcServer grpc_server,
-                           StartGrpcServer(config_, {&generation_, &models_, &health_}));
+                           StartGrpcServer(config_, {&generation_, &models_, &kserve_, &health_}));
   server_ = std::move(grpc_server.server);
   log_->Info("listening", {{"grpc_address", config_.grpc_address},
                            {"grpc_port", grpc_server.port},

@@ -28,19 +28,20 @@ grpc::Status EndStatus(grpc::CallbackServerContext* context, const Failure* fail
 
 std::shared_ptr<UnaryCall> UnaryCall::Create(grpc::CallbackServerContext* context,
                                              grpc::ByteBuffer* response, const AccessLog* access,
-                                             CallInfo info) {
+                                             CallInfo info, Format format) {
   std::shared_ptr<UnaryCall> call(new UnaryCall());
   call->context_ = context;
   call->response_ = response;
   call->access_ = access;
   call->info_ = std::move(info);
+  call->format_ = std::move(format);
   call->self_ = call;
   return call;
 }
 
 void UnaryCall::OnResult(const v1::GenerateResponse& result, const RunStats& stats) {
   access_->Write(info_, nullptr, stats);
-  *response_ = SerializeMessage(result);
+  *response_ = format_(result);
   Finish(grpc::Status::OK);
 }
 

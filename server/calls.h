@@ -8,12 +8,14 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 
 #include "server/access_log.h"
 #include "server/event_sink.h"
 #include "server/open_streams.h"
 #include "server/stream.h"
+#include "server/wire.h"
 
 namespace sparsed::server {
 
@@ -27,12 +29,12 @@ grpc::Status EndStatus(grpc::CallbackServerContext* context, const Failure* fail
 // Generate. Lives until gRPC's OnDone, and longer where the engine still holds it.
 class UnaryCall final : public grpc::ServerUnaryReactor, public EventSink {
  public:
-  static std::shared_ptr<UnaryCall> Create(grpc::CallbackServerContext* context,
-                                           grpc::ByteBuffer* response, const AccessLog* access,
-                                           CallInfo info);
+  // What the client gets for a result.
+  using Format = std::function<grpc::ByteBuffer(const v1::GenerateResponse&)>;
 
-  CallInfo& info() { return info_; }  // until the call is submitted
-  void Accept(const v1::Accepted&) {}
+  static std::shared_ptr<UnaryCall> Create(
+      grpc::CallbackServerContext* context, grpc::ByteBuffer* response, const AccessLog* access,
+      CallInfo info, Format format = [](const auto& result) { return SerializeMessage(result); });
 
   bool cancelled() const override { return cancelled_.load(std::memory_order_relaxed); }
   void OnProgress(const v1::Progress&) override {}
@@ -51,6 +53,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public EventSink {
   grpc::ByteBuffer* response_ = nullptr;
   const AccessLog* access_ = nullptr;
   CallInfo info_;
+  Format format_;
   std::atomic<bool> cancelled_ = false;
   std::shared_ptr<UnaryCall> self_;  // until OnDone
 };
@@ -63,8 +66,6 @@ class StreamCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, publ
                                             const AccessLog* access, OpenStreams* open,
                                             CallInfo info);
   ~StreamCall() override;
-
-  CallInfo& info() { return info_; }  // until the call is submitted
 
   void OnResult(const v1::GenerateResponse& result, const RunStats& stats) override;
   void OnFailure(const Failure& failure, const RunStats& stats) override;

@@ -5,18 +5,18 @@
 
 namespace sparsed::server {
 
-void OpenStreams::Add(const std::shared_ptr<Stream>& stream) {
+void OpenStreams::Add(const std::shared_ptr<OpenStream>& stream) {
   const std::lock_guard lock(mu_);
   streams_[stream.get()] = stream;
 }
 
-void OpenStreams::Remove(const Stream* stream) {
+void OpenStreams::Remove(const OpenStream* stream) {
   const std::lock_guard lock(mu_);
   streams_.erase(stream);
 }
 
 int OpenStreams::CheckReaders(TimePoint now, Duration limit) {
-  std::vector<std::shared_ptr<Stream>> open;
+  std::vector<std::shared_ptr<OpenStream>> open;
   {
     const std::lock_guard lock(mu_);
     for (const auto& [key, stream] : streams_) {

@@ -1,22 +1,14 @@
 #include "server/service.h"
 
-#include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "engine/tokenizer/tokenizer.h"
 #include "server/input.h"
-#include "server/step_work.h"
 #include "server/unary.h"
 #include "server/validate.h"
 
 namespace sparsed::server {
 namespace {
-
-// Time that the client still gives; very long where it set no deadline.
-std::chrono::system_clock::duration TimeLeft(const grpc::CallbackServerContext& context) {
-  return context.deadline() - std::chrono::system_clock::now();
-}
 
 std::optional<Failure> TokenizeInput(const v1::TokenizeRequest& request, const ServedModel& model,
                                      std::vector<int32_t>* ids) {
@@ -41,92 +33,38 @@ std::optional<Failure> TokenizeInput(const v1::TokenizeRequest& request, const S
 
 }  // namespace
 
-std::optional<Failure> GenerationService::MakeTicket(const grpc::CallbackServerContext& context,
-                                                     const v1::GenerateRequest& request,
-                                                     TimePoint arrival, Ticket* ticket) const {
-  const ServedModel* model = parts_.state->model();
-  if (model == nullptr) return Loading();
-  if (auto failure = ToEngineRequest(request, *model, parts_.random(), &ticket->valid)) {
-    return failure;
-  }
-  ticket->need = model->engine->Estimate(ticket->valid.request);
-  if (auto failure = CheckFits(ticket->need, model->limits)) return failure;
-  const auto left = TimeLeft(context);
-  if (left <= left.zero()) return DeadlineInQueue();
-  const Duration most_time = std::min<Duration>(left, parts_.max_request_time);
-  ticket->model = model->name;
-  ticket->arrival = arrival;
-  ticket->deadline = arrival + most_time;
-  const ValidRequest& valid = ticket->valid;
-  const bool may_end_early = valid.request.sampling.stop_at_end || !valid.text_options.stop.empty();
-  ticket->work = WorkOf(valid.request, *model->info, ticket->need.batch_tokens, may_end_early);
-  ticket->least_seconds = parts_.costs->LeastSeconds(ticket->work);
-  if (ticket->least_seconds > Seconds(most_time)) {
-    return DeadlineTooShort(Seconds(most_time), ticket->least_seconds);
-  }
-  return std::nullopt;
-}
-
-template <typename Call>
-void GenerationService::Submit(grpc::CallbackServerContext* context,
-                               const v1::StreamGenerateRequest& request,
-                               std::optional<Failure> failure,
-                               const std::shared_ptr<Call>& call) const {
-  const TimePoint arrival = parts_.clock();
-  const std::string& wanted_id = request.request().request_id();
-  CallInfo& info = call->info();
+CallInfo GenerationService::Describe(grpc::CallbackServerContext* context, const char* method,
+                                     const v1::GenerateRequest& request) const {
+  CallInfo info = parts_.entry->Describe(*context, "grpc", method);
+  info.generation = true;
+  const std::string& wanted_id = request.request_id();
   if (!wanted_id.empty() && IsValidRequestId(wanted_id)) info.request_id = wanted_id;
   SendRequestId(context, info.request_id);
-  Ticket ticket;
-  ticket.request_id = info.request_id;
-  ticket.trace_id = info.trace_id;
-  ticket.span_id = info.span_id;
-  if (!failure) failure = MakeTicket(*context, request.request(), arrival, &ticket);
-  uint32_t position = 0;
-  v1::Accepted accepted;
-  if (!failure) {
-    accepted.set_request_id(ticket.request_id);
-    accepted.set_planned_steps(static_cast<uint32_t>(ticket.valid.request.sampling.steps));
-    accepted.set_seed(ticket.valid.request.sampling.seed);
-    ticket.wants_frames = request.frames();
-    ticket.wants_progress = request.progress();
-    ticket.sink = call;
-    failure = parts_.queue->TryPush(ticket, &position);
-  }
-  if (failure) {
-    parts_.access->CountRejection(*failure);
-    RunStats stats;
-    stats.total_seconds = Seconds(parts_.clock() - arrival);
-    call->OnFailure(*failure, stats);
-    return;
-  }
-  accepted.set_queue_position(position);
-  call->Accept(accepted);
+  return info;
 }
 
 grpc::ServerUnaryReactor* GenerationService::Generate(grpc::CallbackServerContext* context,
                                                       const grpc::ByteBuffer* bytes,
                                                       grpc::ByteBuffer* response) {
-  CallInfo info = parts_.entry->Describe(*context, "grpc", "Generate");
-  info.generation = true;
   v1::StreamGenerateRequest request;
-  std::optional<Failure> failure = parts_.entry->Authenticate(*context, info);
-  if (!failure) failure = ParseMessage(*bytes, request.mutable_request());
-  const auto call = UnaryCall::Create(context, response, parts_.access, std::move(info));
-  Submit(context, request, std::move(failure), call);
+  std::optional<Failure> failure = ParseMessage(*bytes, request.mutable_request());
+  CallInfo info = Describe(context, "Generate", request.request());
+  if (auto refused = parts_.entry->Authenticate(*context, info)) failure = std::move(refused);
+  const auto call = UnaryCall::Create(context, response, parts_.access, info);
+  parts_.submitter->Submit(request, std::move(failure), {info, context->deadline(), call});
   return call.get();
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationService::StreamGenerate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
-  CallInfo info = parts_.entry->Describe(*context, "grpc", "StreamGenerate");
-  info.generation = true;
   v1::StreamGenerateRequest request;
-  std::optional<Failure> failure = parts_.entry->Authenticate(*context, info);
-  if (!failure) failure = ParseMessage(*bytes, &request);
-  const auto call =
-      StreamCall::Create(context, parts_.access, parts_.open_streams, std::move(info));
-  Submit(context, request, std::move(failure), call);
+  std::optional<Failure> failure = ParseMessage(*bytes, &request);
+  CallInfo info = Describe(context, "StreamGenerate", request.request());
+  if (auto refused = parts_.entry->Authenticate(*context, info)) failure = std::move(refused);
+  const auto call = StreamCall::Create(context, parts_.access, parts_.open_streams, info);
+  const auto accepted =
+      parts_.submitter->Submit(request, std::move(failure), {info, context->deadline(), call});
+  if (accepted) call->Accept(*accepted);
   return call.get();
 }
 

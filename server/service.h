@@ -1,18 +1,14 @@
 // sparsed.v1.GenerationService: where a request enters.
-// Next: server/validate.h
+// Next: server/submit.h
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <memory>
-#include <optional>
-#include <string>
+#include <utility>
 
 #include "server/access_log.h"
 #include "server/calls.h"
 #include "server/clock.h"
-#include "server/queue.h"
 #include "server/server_state.h"
+#include "server/submit.h"
 #include "server/unary.h"
 #include "sparsed/v1/generation.grpc.pb.h"
 
@@ -31,14 +27,11 @@ class GenerationService final : public RawGenerationService {
   // All borrowed for the service's life.
   struct Parts {
     const ServerState* state = nullptr;
-    RequestQueue* queue = nullptr;
+    const Submitter* submitter = nullptr;
     const AccessLog* access = nullptr;
     const Entry* entry = nullptr;
     OpenStreams* open_streams = nullptr;
     Clock clock;
-    std::function<uint64_t()> random;  // for seeds; thread-safe
-    Duration max_request_time{};
-    const StepCosts* costs = nullptr;
   };
   explicit GenerationService(Parts parts) : parts_(std::move(parts)) {}
 
@@ -56,13 +49,9 @@ class GenerationService final : public RawGenerationService {
 
  private:
   UnaryParts unary() const { return {*parts_.entry, *parts_.access, parts_.clock}; }
-  // The last stage before the queue: everything of the ticket but its sink.
-  std::optional<Failure> MakeTicket(const grpc::CallbackServerContext& context,
-                                    const v1::GenerateRequest& request, TimePoint arrival,
-                                    Ticket* ticket) const;
-  template <typename Call>
-  void Submit(grpc::CallbackServerContext* context, const v1::StreamGenerateRequest& request,
-              std::optional<Failure> failure, const std::shared_ptr<Call>& call) const;
+  // The call's ids, sent to the client; a valid id of the request's own goes first.
+  CallInfo Describe(grpc::CallbackServerContext* context, const char* method,
+                    const v1::GenerateRequest& request) const;
 
   Parts parts_;
 };

@@ -10,13 +10,14 @@
 
 #include "server/clock.h"
 #include "server/event_sink.h"
+#include "server/open_streams.h"
 #include "server/outbox.h"
 
 namespace sparsed::server {
 
 // Thread-safe. The lock is never held while StartWrite or FinishCall runs: FinishCall may be the
 // last thing that happens to this object.
-class Stream : public EventSink {
+class Stream : public EventSink, public OpenStream {
  public:
   bool cancelled() const override { return cancelled_.load(std::memory_order_relaxed); }
   bool too_slow() const override { return too_slow_.load(std::memory_order_relaxed); }
@@ -29,10 +30,7 @@ class Stream : public EventSink {
   // The queue took the request. May come after events of the engine; they wait for it.
   void Accept(const v1::Accepted& accepted);
 
-  // To be called now and then. Where one write has lasted for `limit` or longer while committed
-  // text or the end waits behind it, the request becomes too_slow; where that does not help within
-  // another `limit`, the call is aborted. Returns whether it has just become either.
-  bool CheckReader(TimePoint now, Duration limit);
+  bool CheckReader(TimePoint now, Duration limit) override;
 
  protected:
   // The client is gone or has cancelled. In either order with a failed write; idempotent.

@@ -20,6 +20,7 @@ struct UnaryParts {
   const Entry& entry;
   const AccessLog& access;
   const Clock& clock;
+  const char* surface = "grpc";
 };
 
 // handler(const Request&, Response*) returns a std::optional<Failure>.
@@ -29,7 +30,7 @@ grpc::ServerUnaryReactor* AnswerUnary(grpc::CallbackServerContext* context,
                                       const UnaryParts& parts, const char* method,
                                       const Handler& handler) {
   const TimePoint arrival = parts.clock();
-  CallInfo info = parts.entry.Describe(*context, "grpc", method);
+  CallInfo info = parts.entry.Describe(*context, parts.surface, method);
   SendRequestId(context, info.request_id);
   Request request;
   Response response;

@@ -24,7 +24,7 @@ def _generate_messages():
     folder = tempfile.TemporaryDirectory(prefix="sparsed-proto-")
     files = ["sparsed/v1/generation.proto", "sparsed/v1/model.proto",
              "grpc/health/v1/health.proto", "google/rpc/status.proto",
-             "google/rpc/error_details.proto"]
+             "google/rpc/error_details.proto", "inference/grpc_service.proto"]
     subprocess.run([os.environ.get("SPARSED_PROTOC", "protoc"), "-I", PROTO_DIR,
                     f"--python_out={folder.name}", *files], check=True)
     # Beside the packages grpc and google that are installed.
@@ -43,6 +43,7 @@ from sparsed.v1 import model_pb2 as m  # noqa: E402
 from google.rpc import error_details_pb2 as details  # noqa: E402
 from google.rpc import status_pb2  # noqa: E402
 from grpc.health.v1 import health_pb2 as h  # noqa: E402
+from inference import grpc_service_pb2 as k  # noqa: E402
 
 GENERATION = "sparsed.v1.GenerationService"
 MODEL = "sparsed.v1.ModelService"

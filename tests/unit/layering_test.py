@@ -19,7 +19,7 @@ TOP_LEVEL = {
     "deploy", "docker", "docs", "engine", "kernels", "proto", "server", "tests",
 }
 
-PROTO = r"((sparsed/v1|google/rpc|grpc/health/v1)/[a-z_]+(\.grpc)?\.pb\.h|google/protobuf/.*)"
+PROTO = r"((sparsed/v1|google/rpc|grpc/health/v1|inference)/[a-z_]+(\.grpc)?\.pb\.h|google/protobuf/.*)"
 GRPC = r"grpc(pp)?/.*"
 ABSL = r"absl/.*"
 JSON = r"nlohmann/.*"
