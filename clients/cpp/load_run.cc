@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -11,6 +12,8 @@
 
 namespace sparsed::clients {
 namespace {
+
+constexpr size_t kMostEnded = 1000;  // calls that are kept after their end
 
 using SteadyClock = std::chrono::steady_clock;
 
@@ -22,7 +25,7 @@ SteadyClock::duration ToDuration(double seconds) {
   return std::chrono::duration_cast<SteadyClock::duration>(std::chrono::duration<double>(seconds));
 }
 
-// One request under way. Lives until gRPC's OnDone.
+// One request under way. Outlives gRPC's OnDone.
 class Call final : public grpc::ClientReadReactor<v1::StreamGenerateResponse> {
  public:
   using OnEnd = std::function<void(Call*, const LoadSample&)>;
@@ -58,16 +61,14 @@ class Call final : public grpc::ClientReadReactor<v1::StreamGenerateResponse> {
   void OnDone(const grpc::Status& status) override {
     sample_.total = Since();
     sample_.code = StatusCodeName(status.error_code());
-    // It deletes this.
-    const OnEnd on_end = std::move(on_end_);
-    on_end(this, sample_);
+    on_end_(this, sample_);
   }
 
  private:
   double Since() const { return Seconds(SteadyClock::now() - meant_); }
 
   const SteadyClock::time_point meant_;
-  OnEnd on_end_;
+  const OnEnd on_end_;
   grpc::ClientContext context_;
   v1::StreamGenerateRequest request_;
   v1::StreamGenerateResponse event_;
@@ -125,9 +126,9 @@ class Generator {
   }
 
   void OnEnd(Call* ended, const LoadSample& sample) {
-    std::unique_ptr<Call> dead;
     const std::lock_guard lock(mu_);
-    dead = std::move(calls_.extract(ended).mapped());
+    ended_.push_back(std::move(calls_.extract(ended).mapped()));
+    if (ended_.size() > kMostEnded) ended_.pop_front();
     result_.samples.push_back(sample);
     result_.seconds = Seconds(SteadyClock::now() - start_);
     failed_ += sample.code == "OK" ? 0 : 1;
@@ -148,6 +149,8 @@ class Generator {
   std::mutex mu_;  // guards what follows, and on_tick
   std::condition_variable changed_;
   std::map<Call*, std::unique_ptr<Call>> calls_;
+  // gRPC 1.51 may still use a call's context for a moment after OnDone.
+  std::deque<std::unique_ptr<Call>> ended_;
   size_t sent_ = 0;
   size_t failed_ = 0;
   bool stopped_ = false;
