@@ -10,6 +10,7 @@ from test_limits import accepted_stream, start_stream
 
 PAGE = pathlib.Path(PROTO_DIR).parent / "docs" / "metrics.md"
 CONSTANT = {"sparsed_build_info", "process_max_fds"}
+IN_COMPANY = "sparsed_steps_sat_out_total"  # moves only where several run
 
 
 def documented():
@@ -71,10 +72,20 @@ def test_the_documented_metrics_exist_and_move():
         types, _ = scrape(server)
         assert types == pages
         still = [name for name in pages if len(seen.get(name, ())) < 2]
-        assert sorted(still) == sorted(CONSTANT)
+        assert sorted(still) == sorted(CONSTANT | {IN_COMPANY})
         for labels in ('phase="full"', 'phase="select"', 'phase="sparse"'):
             assert server.metric(f"sparsed_step_seconds_count{{{labels}}}") > 0
         assert server.metric('sparsed_requests_total{outcome="cancelled",surface="grpc"}') == 1
         assert server.metric(
             'sparsed_requests_total{outcome="resource_exhausted",surface="grpc"}') == 1
         slow.close()
+
+
+def test_turns_that_are_sat_out_are_counted():
+    with Server("--max-batch-tokens", "128") as server:
+        request = short_request()
+        request.sampling.gen_length = request.sampling.steps = 96
+        both = [start_stream(server.client, request) for _ in range(2)]
+        for call in both:
+            list(call)
+        assert server.metric(IN_COMPANY) > 10

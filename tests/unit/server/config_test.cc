@@ -133,7 +133,7 @@ TEST_CASE("config: flag over environment over file over default, for every optio
         text = "77";
         break;
       case Option::Kind::kNumber:
-        text = "77.5";
+        text = option.values == "0.01 to 1" ? "0.5" : "77.5";
         break;
       case Option::Kind::kSwitch:
         text = option.get(Config()) == true ? "false" : "true";
