@@ -53,43 +53,29 @@ Option Integer(const char* name, int64_t Config::*field, int64_t least, int64_t 
   return option;
 }
 
-Option Seconds(const char* name, double Config::*field, double least, const char* help) {
+// what: "a number" or the like, for the message.
+Option Number(const char* name, double Config::*field, double least, int64_t most, const char* what,
+              const char* help) {
   Option option;
   option.name = name;
   option.kind = Kind::kNumber;
-  option.values = absl::StrCat(least, " to ", kMostSeconds);
+  option.values = absl::StrCat(least, " to ", most);
   option.help = help;
-  option.set = [field, least](const std::string& text, Config& config) -> std::string {
+  option.set = [field, least, most, what](const std::string& text, Config& config) -> std::string {
     double value = 0;
     // Written so that NaN fails.
-    if (absl::SimpleAtod(text, &value) && value >= least && value <= kMostSeconds) {
+    if (absl::SimpleAtod(text, &value) && value >= least && value <= most) {
       config.*field = value;
       return "";
     }
-    return absl::StrCat("'", text, "' is not a number of seconds from ", least, " to ",
-                        kMostSeconds);
+    return absl::StrCat("'", text, "' is not ", what, " from ", least, " to ", most);
   };
   option.get = [field](const Config& config) { return config.*field; };
   return option;
 }
 
-Option Share(const char* name, double Config::*field, double least, const char* help) {
-  Option option;
-  option.name = name;
-  option.kind = Kind::kNumber;
-  option.values = absl::StrCat(least, " to 1");
-  option.help = help;
-  option.set = [field, least](const std::string& text, Config& config) -> std::string {
-    double value = 0;
-    // Written so that NaN fails.
-    if (absl::SimpleAtod(text, &value) && value >= least && value <= 1) {
-      config.*field = value;
-      return "";
-    }
-    return absl::StrCat("'", text, "' is not a number from ", least, " to 1");
-  };
-  option.get = [field](const Config& config) { return config.*field; };
-  return option;
+Option Seconds(const char* name, double Config::*field, double least, const char* help) {
+  return Number(name, field, least, kMostSeconds, "a number of seconds", help);
 }
 
 Option Switch(const char* name, bool Config::*field, const char* help) {
@@ -194,9 +180,9 @@ std::vector<Option> RequestOptions() {
               "Most tokens of one step; guided requests count twice"),
       Integer("max-running-tokens", &C::max_running_tokens, 64, 1 << 26,
               "Most tokens of all that run; where a step holds fewer they take turns"),
-      Share("long-share", &C::long_share, 0.01,
-            "Least speed of a long request beside short ones, of what it were if all stepped "
-            "together; 1: all do"),
+      Number("long-share", &C::long_share, 0.01, 1, "a number",
+             "Least speed of a long request beside short ones, of what it were if all stepped "
+             "together; 1: all do"),
       Integer("max-mask-cache-mib", &C::max_mask_cache_mib, 1, 1 << 20,
               "Memory for SparseD's patterns, in MiB"),
       Seconds("max-request-seconds", &C::max_request_seconds, 0.001,
