@@ -6,13 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/checkpoint/checkpoint.h"
-#include "engine/models/llada.h"
+#include "engine/models/families.h"
 #include "engine/status_macros.h"
 
 namespace sparsed::engine {
 namespace {
-
-constexpr char kEndOfTurn[] = "<|eot_id|>";
 
 // The checkpoint holds the model's tensors, all of them and no others.
 absl::Status CheckTensorNames(const std::string& dir, std::vector<std::string> wanted,
@@ -41,14 +39,20 @@ absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& dir, const M
                                                  const Checkpoint& checkpoint,
                                                  kernels::Backend& backend,
                                                  const LoadProgress& progress) {
-  SPARSED_RETURN_IF_ERROR(
-      CheckTensorNames(dir, LladaModel::TensorNames(info), checkpoint.TensorNames()));
+  SPARSED_RETURN_IF_ERROR(CheckTensorNames(
+      dir, TransformerModel::TensorNames(info, FamilyOf(info).tensors), checkpoint.TensorNames()));
   const WeightSource source = [&checkpoint](const std::string& name, int64_t rows,
                                             int64_t cols) -> absl::StatusOr<SourceMatrix> {
     SPARSED_ASSIGN_OR_RETURN(const kernels::HostMatrix matrix, checkpoint.Matrix(name, rows, cols));
     return SourceMatrix{matrix, {}, [&checkpoint, name] { checkpoint.Release(name); }};
   };
-  return LladaModel::Create(info, source, backend, progress);
+  return CreateModel(info, source, backend, progress);
+}
+
+// Negative: the tokenizer does not have it.
+void AddEndToken(int32_t id, ModelInfo& info) {
+  std::vector<int32_t>& ids = info.end_token_ids;
+  if (id >= 0 && std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
 }
 
 }  // namespace
@@ -63,11 +67,8 @@ absl::StatusOr<ModelFolder> LoadModelFolder(const std::string& dir, kernels::Bac
         absl::StrCat(dir, "/tokenizer.json: ids up to ", folder.tokenizer->vocab_size() - 1,
                      "; the model's vocabulary has ", info.vocab_size, " rows"));
   }
-  const int32_t end_of_turn = folder.tokenizer->Find(kEndOfTurn);
-  if (end_of_turn >= 0 && std::find(info.end_token_ids.begin(), info.end_token_ids.end(),
-                                    end_of_turn) == info.end_token_ids.end()) {
-    info.end_token_ids.push_back(end_of_turn);
-  }
+  for (const char* text : FamilyOf(info).end_tokens)
+    AddEndToken(folder.tokenizer->Find(text), info);
 
   absl::StatusOr<std::unique_ptr<ChatTemplate>> chat_template = ChatTemplate::Load(dir);
   if (chat_template.ok()) {

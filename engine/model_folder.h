@@ -1,5 +1,5 @@
 // Everything that a folder with a checkpoint gives: the one way to load a model.
-// Next: engine/checkpoint/checkpoint.h, engine/models/llada.h
+// Next: engine/checkpoint/checkpoint.h, engine/models/families.h
 #pragma once
 
 #include <functional>

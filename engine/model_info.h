@@ -8,7 +8,7 @@
 namespace sparsed::engine {
 
 struct ModelInfo {
-  std::string family;  // "llada"
+  std::string family;  // its name in engine/models/families.h: "llada"
   uint64_t parameters = 0;
   int32_t num_layers = 0;
   int32_t num_heads = 0;     // H

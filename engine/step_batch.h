@@ -1,6 +1,6 @@
 // One step's batch as the host lays it out: which rows of which pass go where, which of them want
 // logits, and what competes with what. No device memory, no arithmetic.
-// Next: models/llada.h (the forward pass), sampler.h (the rules of the commits)
+// Next: models/transformer.h (the forward pass), sampler.h (the rules of the commits)
 #pragma once
 
 #include <cstdint>

@@ -9,7 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/model_folder.h"
-#include "engine/models/llada.h"
+#include "engine/models/families.h"
 #include "kernels/half.h"
 
 namespace sparsed::engine {
@@ -164,7 +164,7 @@ absl::StatusOr<std::unique_ptr<Model>> MakeSyntheticModel(const std::string& sha
                                        int64_t cols) -> absl::StatusOr<SourceMatrix> {
     return random->Make(name, rows, cols);
   };
-  return LladaModel::Create(*info, source, backend, {});
+  return CreateModel(*info, source, backend, {});
 }
 
 }  // namespace sparsed::engine

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/models/llada.h"
+#include "engine/models/families.h"
 #include "tests/unit/engine/tiny_engine.h"
 
 namespace sparsed::engine {
@@ -233,7 +233,7 @@ std::unique_ptr<Engine> MakeGroupedEngine(bool repeated) {
     source_matrix.matrix = {storage.data(), kernels::DType::kBF16, rows, cols};
     return source_matrix;
   };
-  auto model = LladaModel::Create(info, source, **backend, {});
+  auto model = CreateModel(info, source, **backend, {});
   REQUIRE(model.ok());
   tiny->reset();
   auto engine = Engine::Create(std::move(backend).value(), std::move(model).value(), {});

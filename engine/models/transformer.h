@@ -1,8 +1,8 @@
-// LLaDA: a bidirectional Llama-style transformer. RMSNorm, rotary positions, SwiGLU, an untied
-// output head; grouped key/value heads where the checkpoint has them.
-// Source: models/llada modeling_llada.py of GSAI-ML/LLaDA-8B-Instruct. Departure: activations are
-// in the backend's type throughout, without the reference's roundings to bf16 in between.
-// Next: kernels/backend.h
+// The forward pass that the families share: a bidirectional transformer with RMSNorm, rotary
+// positions, SwiGLU, an output head, and grouped key/value heads where the checkpoint has them.
+// What a family switches on is in ModelInfo, what it calls its tensors in TensorNaming. Source:
+// modeling_llada.py of GSAI-ML/LLaDA-8B-Instruct. Departure: activations are in the backend's type
+// throughout, without the reference's roundings to bf16 in between. Next: kernels/backend.h
 #pragma once
 
 #include <cstdint>
@@ -15,23 +15,30 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/model.h"
+#include "engine/models/weight_source.h"
 #include "kernels/backend.h"
 
 namespace sparsed::engine {
 
-// A weight on the host for as long as it takes to pack it. `storage` holds the elements where they
-// are not borrowed from a mapping; `release`, if any, is called once the matrix is packed.
-struct SourceMatrix {
-  kernels::HostMatrix matrix;
-  std::vector<uint16_t> storage;
-  std::function<void()> release = {};
+// What a family's checkpoints call their tensors, without the closing ".weight". Those of a layer
+// follow `layer`, the layer's number and a dot.
+struct TensorNaming {
+  const char* embedding;
+  const char* final_norm;
+  const char* head;
+  const char* layer;
+  const char* attention_norm;
+  const char* q;
+  const char* k;
+  const char* v;
+  const char* out;
+  const char* mlp_norm;
+  const char* gate;
+  const char* up;
+  const char* down;
 };
 
-// Gives the tensor of that name, in the checkpoint's naming, as [rows, cols]; a vector is [1, n].
-using WeightSource = std::function<absl::StatusOr<SourceMatrix>(const std::string& name,
-                                                                int64_t rows, int64_t cols)>;
-
-struct LladaLayer {
+struct TransformerLayer {
   kernels::Buffer attention_norm;                  // [E] f32
   kernels::Buffer mlp_norm;                        // [E] f32
   std::unique_ptr<kernels::LinearWeight> qkv;      // E -> (H + 2 Hkv) D; not of the last layer
@@ -42,16 +49,16 @@ struct LladaLayer {
   std::unique_ptr<kernels::LinearWeight> down;     // F -> E
 };
 
-class LladaModel : public Model {
+class TransformerModel : public Model {
  public:
   // Packs all weights for `backend`, one layer after the other. progress(done, total) counts
   // tensors and may be empty. Errors: as the source's and the backend's.
   static absl::StatusOr<std::unique_ptr<Model>> Create(
-      const ModelInfo& info, const WeightSource& source, kernels::Backend& backend,
-      const std::function<void(int done, int total)>& progress);
+      const ModelInfo& info, const TensorNaming& naming, const WeightSource& source,
+      kernels::Backend& backend, const std::function<void(int done, int total)>& progress);
 
   // Every tensor that Create asks for.
-  static std::vector<std::string> TensorNames(const ModelInfo& info);
+  static std::vector<std::string> TensorNames(const ModelInfo& info, const TensorNaming& naming);
 
   const ModelInfo& info() const override { return info_; }
   absl::Status Forward(kernels::Backend& backend, const PackedBatch& batch,
@@ -60,8 +67,8 @@ class LladaModel : public Model {
                       kernels::TensorView logits) const override;
 
  private:
-  friend class LladaLoader;
-  explicit LladaModel(const ModelInfo& info) : info_(info) {}
+  friend class TransformerLoader;
+  explicit TransformerModel(const ModelInfo& info) : info_(info) {}
 
   // One layer for all rows: hidden += attention, hidden += feed-forward.
   absl::Status AttentionBlock(kernels::Backend& backend, const PackedBatch& batch, int32_t layer,
@@ -84,7 +91,7 @@ class LladaModel : public Model {
   kernels::Buffer embedding_memory_;
   kernels::TensorView embedding_;  // [V, E] in the checkpoint's type
   kernels::Buffer cos_sin_;        // [max_tokens, D] f32: cosines of D/2 angles, then sines
-  std::vector<LladaLayer> layers_;
+  std::vector<TransformerLayer> layers_;
   kernels::Buffer final_norm_;  // [E] f32
   std::unique_ptr<kernels::LinearWeight> head_;
 };

@@ -4,21 +4,18 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "engine/models/llada.h"
+#include "engine/models/transformer.h"
 #include "engine/status_macros.h"
 #include "kernels/half.h"
 
 namespace sparsed::engine {
 namespace {
 
-constexpr char kEmbedding[] = "model.transformer.wte.weight";
-constexpr char kFinalNorm[] = "model.transformer.ln_f.weight";
-constexpr char kHead[] = "model.transformer.ff_out.weight";
-constexpr const char* kLayerTensors[] = {"attn_norm", "q_proj",  "k_proj",  "v_proj", "attn_out",
-                                         "ff_norm",   "ff_proj", "up_proj", "ff_out"};
+constexpr char kWeight[] = ".weight";
 
-std::string LayerTensor(int32_t layer, const char* kind) {
-  return absl::StrCat("model.transformer.blocks.", layer, ".", kind, ".weight");
+// Without its ending.
+std::string LayerTensor(const TensorNaming& naming, int32_t layer, const char* kind) {
+  return absl::StrCat(naming.layer, layer, ".", kind);
 }
 
 std::vector<float> ToFloats(const kernels::HostMatrix& matrix) {
@@ -60,17 +57,18 @@ std::vector<float> RopeTable(const ModelInfo& info) {
 
 }  // namespace
 
-// Fills one LladaModel from a source.
-class LladaLoader {
+// Fills one TransformerModel from a source.
+class TransformerLoader {
  public:
-  LladaLoader(LladaModel& model, const WeightSource& source, kernels::Backend& backend,
-              const std::function<void(int, int)>& progress)
+  TransformerLoader(TransformerModel& model, const TensorNaming& naming, const WeightSource& source,
+                    kernels::Backend& backend, const std::function<void(int, int)>& progress)
       : model_(model),
         info_(model.info_),
+        naming_(naming),
         source_(source),
         backend_(backend),
         progress_(progress),
-        total_(static_cast<int>(LladaModel::TensorNames(info_).size())) {}
+        total_(static_cast<int>(TransformerModel::TensorNames(info_, naming_).size())) {}
 
   absl::Status Load() {
     SPARSED_RETURN_IF_ERROR(LoadEmbedding());
@@ -78,8 +76,9 @@ class LladaLoader {
     for (int32_t layer = 0; layer < info_.num_layers; ++layer) {
       SPARSED_RETURN_IF_ERROR(LoadLayer(layer, model_.layers_[layer]));
     }
-    SPARSED_ASSIGN_OR_RETURN(model_.final_norm_, Norm(kFinalNorm));
-    SPARSED_ASSIGN_OR_RETURN(model_.head_, Linear({{kHead, info_.vocab_size}}, info_.hidden_size));
+    SPARSED_ASSIGN_OR_RETURN(model_.final_norm_, Norm(naming_.final_norm));
+    SPARSED_ASSIGN_OR_RETURN(model_.head_,
+                             Linear({{naming_.head, info_.vocab_size}}, info_.hidden_size));
     SPARSED_ASSIGN_OR_RETURN(model_.cos_sin_, Upload(RopeTable(info_)));
     return absl::OkStatus();
   }
@@ -93,7 +92,7 @@ class LladaLoader {
   // In the type of the checkpoint, or in bf16 where the backend's activations are.
   absl::Status LoadEmbedding() {
     SPARSED_ASSIGN_OR_RETURN(SourceMatrix table,
-                             Next(kEmbedding, info_.vocab_size, info_.hidden_size));
+                             Next(naming_.embedding, info_.vocab_size, info_.hidden_size));
     const kernels::HostMatrix& matrix = table.matrix;
     const kernels::DType activations = backend_.Info().activation_dtype;
     const kernels::DType dtype = activations == kernels::DType::kBF16 ? activations : matrix.dtype;
@@ -127,24 +126,24 @@ class LladaLoader {
     return absl::OkStatus();
   }
 
-  absl::Status LoadLayer(int32_t layer, LladaLayer& weights) {
+  absl::Status LoadLayer(int32_t layer, TransformerLayer& weights) {
     const int64_t hidden = info_.hidden_size;
-    const auto name = [layer](const char* kind) { return LayerTensor(layer, kind); };
-    SPARSED_ASSIGN_OR_RETURN(weights.attention_norm, Norm(name("attn_norm")));
+    const auto name = [this, layer](const char* kind) { return LayerTensor(naming_, layer, kind); };
+    SPARSED_ASSIGN_OR_RETURN(weights.attention_norm, Norm(name(naming_.attention_norm)));
     SPARSED_RETURN_IF_ERROR(LoadQkv(layer, weights));
-    SPARSED_ASSIGN_OR_RETURN(weights.out, Linear({{name("attn_out"), hidden}}, model_.q_cols()));
-    SPARSED_ASSIGN_OR_RETURN(weights.mlp_norm, Norm(name("ff_norm")));
+    SPARSED_ASSIGN_OR_RETURN(weights.out, Linear({{name(naming_.out), hidden}}, model_.q_cols()));
+    SPARSED_ASSIGN_OR_RETURN(weights.mlp_norm, Norm(name(naming_.mlp_norm)));
     SPARSED_ASSIGN_OR_RETURN(
         weights.gate_up,
-        Linear({{name("ff_proj"), info_.ffn_size}, {name("up_proj"), info_.ffn_size}}, hidden));
-    SPARSED_ASSIGN_OR_RETURN(weights.down, Linear({{name("ff_out"), hidden}}, info_.ffn_size));
+        Linear({{name(naming_.gate), info_.ffn_size}, {name(naming_.up), info_.ffn_size}}, hidden));
+    SPARSED_ASSIGN_OR_RETURN(weights.down, Linear({{name(naming_.down), hidden}}, info_.ffn_size));
     return absl::OkStatus();
   }
 
-  absl::Status LoadQkv(int32_t layer, LladaLayer& weights) {
-    const Part q = {LayerTensor(layer, "q_proj"), model_.q_cols()};
-    const Part k = {LayerTensor(layer, "k_proj"), model_.kv_cols()};
-    const Part v = {LayerTensor(layer, "v_proj"), model_.kv_cols()};
+  absl::Status LoadQkv(int32_t layer, TransformerLayer& weights) {
+    const Part q = {LayerTensor(naming_, layer, naming_.q), model_.q_cols()};
+    const Part k = {LayerTensor(naming_, layer, naming_.k), model_.kv_cols()};
+    const Part v = {LayerTensor(naming_, layer, naming_.v), model_.kv_cols()};
     const int64_t hidden = info_.hidden_size;
     if (layer + 1 < info_.num_layers) {
       SPARSED_ASSIGN_OR_RETURN(weights.qkv, Linear({q, k, v}, hidden));
@@ -155,8 +154,9 @@ class LladaLoader {
     return absl::OkStatus();
   }
 
+  // `name` is without its ending.
   absl::StatusOr<SourceMatrix> Next(const std::string& name, int64_t rows, int64_t cols) {
-    absl::StatusOr<SourceMatrix> matrix = source_(name, rows, cols);
+    absl::StatusOr<SourceMatrix> matrix = source_(absl::StrCat(name, kWeight), rows, cols);
     if (matrix.ok() && progress_) progress_(++done_, total_);
     return matrix;
   }
@@ -193,8 +193,9 @@ class LladaLoader {
     if (source.release) source.release();
   }
 
-  LladaModel& model_;
+  TransformerModel& model_;
   const ModelInfo& info_;
+  const TensorNaming& naming_;
   const WeightSource& source_;
   kernels::Backend& backend_;
   const std::function<void(int, int)>& progress_;
@@ -202,19 +203,26 @@ class LladaLoader {
   int done_ = 0;
 };
 
-std::vector<std::string> LladaModel::TensorNames(const ModelInfo& info) {
-  std::vector<std::string> names = {kEmbedding, kFinalNorm, kHead};
+std::vector<std::string> TransformerModel::TensorNames(const ModelInfo& info,
+                                                       const TensorNaming& naming) {
+  std::vector<std::string> names;
+  for (const char* name : {naming.embedding, naming.final_norm, naming.head}) {
+    names.push_back(absl::StrCat(name, kWeight));
+  }
   for (int32_t layer = 0; layer < info.num_layers; ++layer) {
-    for (const char* kind : kLayerTensors) names.push_back(LayerTensor(layer, kind));
+    for (const char* kind : {naming.attention_norm, naming.q, naming.k, naming.v, naming.out,
+                             naming.mlp_norm, naming.gate, naming.up, naming.down}) {
+      names.push_back(absl::StrCat(LayerTensor(naming, layer, kind), kWeight));
+    }
   }
   return names;
 }
 
-absl::StatusOr<std::unique_ptr<Model>> LladaModel::Create(
-    const ModelInfo& info, const WeightSource& source, kernels::Backend& backend,
-    const std::function<void(int done, int total)>& progress) {
-  std::unique_ptr<LladaModel> model(new LladaModel(info));
-  LladaLoader loader(*model, source, backend, progress);
+absl::StatusOr<std::unique_ptr<Model>> TransformerModel::Create(
+    const ModelInfo& info, const TensorNaming& naming, const WeightSource& source,
+    kernels::Backend& backend, const std::function<void(int done, int total)>& progress) {
+  std::unique_ptr<TransformerModel> model(new TransformerModel(info));
+  TransformerLoader loader(*model, naming, source, backend, progress);
   SPARSED_RETURN_IF_ERROR(loader.Load());
   return std::unique_ptr<Model>(std::move(model));
 }
