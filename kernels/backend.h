@@ -55,6 +55,7 @@ class LinearWeight {
   virtual ~LinearWeight() = default;
   int64_t in_features = 0;
   int64_t out_features = 0;
+  bool has_bias = false;
 };
 
 struct BackendInfo {
@@ -172,15 +173,17 @@ class Backend {
   virtual absl::Status Mark(int32_t part) = 0;
   virtual absl::Status ReadMarks(std::span<double> seconds) = 0;
 
-  // Packs once; the host matrices are not needed afterwards. All parts have the same cols.
+  // Packs once; what is on the host is not needed afterwards. All parts have the same cols. bias:
+  // empty, or a number for every row of the parts.
   virtual absl::StatusOr<std::unique_ptr<LinearWeight>> PackLinear(
-      std::span<const HostMatrix> parts) = 0;
+      std::span<const HostMatrix> parts, std::span<const float> bias) = 0;
 
   // out[t] = table[ids[t]]. out [T, E]; table [V, E] f32, f16 or bf16; ids [T] i32 on the device.
   virtual absl::Status Embed(TensorView out, TensorView table, const int32_t* ids) = 0;
   // out = x * rsqrt(mean(x^2) + eps) * weight. out, x [T, E]; weight [E] f32. out may be x.
   virtual absl::Status RmsNorm(TensorView out, TensorView x, const float* weight, float eps) = 0;
-  // out = x W^T, or out += x W^T. x [T, in], out [T, out]; no overlap.
+  // out = x W^T + bias, or out += x W^T, which a weight with a bias does not do. The bias is added
+  // to the product in float32. x [T, in], out [T, out]; no overlap.
   virtual absl::Status Linear(TensorView out, TensorView x, const LinearWeight& weight,
                               bool accumulate) = 0;
   // Rotates each head of x in place, half-split (NeoX) layout: element j pairs with j + D/2.

@@ -1,8 +1,9 @@
 // The forward pass that the families share: a bidirectional transformer with RMSNorm, rotary
 // positions, SwiGLU, an output head, and grouped key/value heads where the checkpoint has them.
-// What a family switches on is in ModelInfo, what it calls its tensors in TensorNaming. Source:
-// modeling_llada.py of GSAI-ML/LLaDA-8B-Instruct. Departure: activations are in the backend's type
-// throughout, without the reference's roundings to bf16 in between. Next: kernels/backend.h
+// What a family switches on is in ModelInfo, what it calls its tensors in TensorNaming.
+// Source: modeling_llada.py of GSAI-ML/LLaDA-8B-Instruct. Departure: activations are in the
+// backend's type throughout, without the reference's roundings to bf16 in between.
+// Next: kernels/backend.h
 #pragma once
 
 #include <cstdint>

@@ -184,7 +184,7 @@ class TransformerLoader {
       matrices.push_back(source.matrix);
       sources.push_back(std::move(source));
     }
-    auto packed = backend_.PackLinear(matrices);
+    auto packed = backend_.PackLinear(matrices, {});
     for (const SourceMatrix& source : sources) Release(source);
     return packed;
   }

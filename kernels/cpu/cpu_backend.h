@@ -37,7 +37,7 @@ class CpuBackend : public Backend {
   absl::Status Mark(int32_t part) override;
   absl::Status ReadMarks(std::span<double> seconds) override;
   absl::StatusOr<std::unique_ptr<LinearWeight>> PackLinear(
-      std::span<const HostMatrix> parts) override;
+      std::span<const HostMatrix> parts, std::span<const float> bias) override;
   absl::Status Embed(TensorView out, TensorView table, const int32_t* ids) override;
   absl::Status RmsNorm(TensorView out, TensorView x, const float* weight, float eps) override;
   absl::Status Linear(TensorView out, TensorView x, const LinearWeight& weight,

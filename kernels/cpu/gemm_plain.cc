@@ -17,11 +17,13 @@ constexpr int64_t kGroupRows = 4;
 // Columns [panel * 16, + 16) of W^T as [in, 16], zero-padded.
 class PlainMatrix : public PackedMatrix {
  public:
-  PlainMatrix(std::span<const HostMatrix> parts, int64_t out_features, ThreadPool& pool)
+  PlainMatrix(std::span<const HostMatrix> parts, std::span<const float> bias, int64_t out_features, ThreadPool& pool)
       : pool_(pool),
         in_(parts[0].cols),
         out_(out_features),
         panels_((out_ + kPanelColumns - 1) / kPanelColumns) {
+    bias_.resize(static_cast<size_t>(panels_ * kPanelColumns), 0.0f);
+    std::copy(bias.begin(), bias.end(), bias_.begin());
     float* packed = packed_.Reserve(static_cast<size_t>(panels_ * in_ * kPanelColumns));
     std::vector<float> rows(static_cast<size_t>(kPanelColumns * in_));
     for (int64_t panel = 0; panel < panels_; ++panel) {
@@ -73,7 +75,10 @@ class PlainMatrix : public PackedMatrix {
     const int64_t columns = std::min(kPanelColumns, out_ - first);
     for (int64_t r = 0; r < rows; ++r) {
       float* to = out + r * out_stride + first;
-      for (int64_t c = 0; c < columns; ++c) to[c] = accumulate ? to[c] + sums[r][c] : sums[r][c];
+      const float* bias = bias_.data() + first;
+      for (int64_t c = 0; c < columns; ++c) {
+        to[c] = accumulate ? to[c] + sums[r][c] : sums[r][c] + bias[c];
+      }
     }
   }
 
@@ -81,6 +86,7 @@ class PlainMatrix : public PackedMatrix {
   int64_t in_;
   int64_t out_;
   int64_t panels_;
+  std::vector<float> bias_;  // of every column of the panels; zeros where there is none
   AlignedFloats packed_;
 };
 
@@ -88,10 +94,10 @@ class PlainGemm : public Gemm {
  public:
   explicit PlainGemm(ThreadPool& pool) : pool_(pool) {}
   std::string Name() const override { return "plain"; }
-  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts) override {
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts, std::span<const float> bias) override {
     int64_t out_features = 0;
     for (const HostMatrix& part : parts) out_features += part.rows;
-    return std::unique_ptr<PackedMatrix>(std::make_unique<PlainMatrix>(parts, out_features, pool_));
+    return std::unique_ptr<PackedMatrix>(std::make_unique<PlainMatrix>(parts, bias, out_features, pool_));
   }
 
  private:

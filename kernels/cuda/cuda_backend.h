@@ -35,7 +35,7 @@ class CudaBackend : public Backend {
   absl::Status Mark(int32_t part) override;
   absl::Status ReadMarks(std::span<double> seconds) override;
   absl::StatusOr<std::unique_ptr<LinearWeight>> PackLinear(
-      std::span<const HostMatrix> parts) override;
+      std::span<const HostMatrix> parts, std::span<const float> bias) override;
   absl::Status Embed(TensorView out, TensorView table, const int32_t* ids) override;
   absl::Status RmsNorm(TensorView out, TensorView x, const float* weight, float eps) override;
   absl::Status Linear(TensorView out, TensorView x, const LinearWeight& weight,
@@ -53,6 +53,7 @@ class CudaBackend : public Backend {
 
  private:
   CudaBackend() = default;
+  absl::Status PackBias(std::span<const float> bias, GemmWeight& weight);
   absl::Status AttentionChunk(const AttentionParams& params,
                               std::span<const AttentionSequence> sequences, Mass mass);
   int32_t PlanScratch(AttentionLaunch& launch, Mass mass) const;

@@ -66,7 +66,7 @@ absl::StatusOr<Product> MakeProduct(kernels::Backend& backend, const ProductShap
   const std::vector<char> input = RandomElements(shape.rows * shape.in, dtype);
   const kernels::HostMatrix matrix = {weight.data(), dtype, shape.out, shape.in};
   Product product;
-  SPARSED_ASSIGN_OR_RETURN(product.weight, backend.PackLinear(std::span(&matrix, 1)));
+  SPARSED_ASSIGN_OR_RETURN(product.weight, backend.PackLinear(std::span(&matrix, 1), {}));
   SPARSED_ASSIGN_OR_RETURN(product.x_memory, backend.Alloc(input.size()));
   SPARSED_ASSIGN_OR_RETURN(product.out_memory, backend.Alloc(shape.rows * shape.out * size));
   SPARSED_RETURN_IF_ERROR(backend.CopyIn(product.x_memory.data(), input.data(), input.size()));

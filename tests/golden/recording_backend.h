@@ -60,8 +60,8 @@ class RecordingBackend : public kernels::Backend {
     return backend_->CountBits(words, num_words, count);
   }
   absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> PackLinear(
-      std::span<const kernels::HostMatrix> parts) override {
-    return backend_->PackLinear(parts);
+      std::span<const kernels::HostMatrix> parts, std::span<const float> bias) override {
+    return backend_->PackLinear(parts, bias);
   }
   absl::Status Embed(kernels::TensorView out, kernels::TensorView table,
                      const int32_t* ids) override {

@@ -118,11 +118,14 @@ absl::Status FakeBackend::CountBits(const uint64_t* words, int64_t num_words, in
 }
 
 absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> FakeBackend::PackLinear(
-    std::span<const kernels::HostMatrix> parts) {
+    std::span<const kernels::HostMatrix> parts, std::span<const float> bias) {
   if (const absl::Status status = Call("PackLinear"); !status.ok()) return status;
   auto weight = std::make_unique<kernels::LinearWeight>();
   weight->in_features = parts.front().cols;
   for (const kernels::HostMatrix& part : parts) weight->out_features += part.rows;
+  SPARSED_CHECK(bias.empty() || static_cast<int64_t>(bias.size()) == weight->out_features,
+                "a bias of another size");
+  weight->has_bias = !bias.empty();
   return weight;
 }
 
@@ -148,6 +151,7 @@ absl::Status FakeBackend::RmsNorm(kernels::TensorView out, kernels::TensorView x
 absl::Status FakeBackend::Linear(kernels::TensorView out, kernels::TensorView x,
                                  const kernels::LinearWeight& weight, bool accumulate) {
   SPARSED_CHECK(x.cols == weight.in_features && out.cols == weight.out_features, "Linear: shapes");
+  SPARSED_CHECK(!accumulate || !weight.has_bias, "Linear: a bias is not accumulated");
   if (!accumulate) ZeroRows(out);
   return Call("Linear");
 }

@@ -59,7 +59,7 @@ class FakeBackend : public kernels::Backend {
   absl::Status Mark(int32_t part) override;
   absl::Status ReadMarks(std::span<double> seconds) override;
   absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> PackLinear(
-      std::span<const kernels::HostMatrix> parts) override;
+      std::span<const kernels::HostMatrix> parts, std::span<const float> bias) override;
   absl::Status Embed(kernels::TensorView out, kernels::TensorView table,
                      const int32_t* ids) override;
   absl::Status RmsNorm(kernels::TensorView out, kernels::TensorView x, const float* weight,

@@ -35,7 +35,7 @@ struct ProductOnDevice {
         x(Repeated(static_cast<size_t>(kMost) * shape.in, 4, 1)),
         start(Repeated(static_cast<size_t>(kMost) * shape.out, 5, 1)) {
     const HostMatrix part = {weights.data(), DType::kBF16, shape.out, shape.in};
-    auto packed = device.PackLinear(std::span(&part, 1));
+    auto packed = device.PackLinear(std::span(&part, 1), {});
     REQUIRE(packed.ok());
     weight = std::move(*packed);
     x_device = Upload(device, x);
