@@ -27,8 +27,8 @@ using LoadProgress = std::function<void(int done, int total)>;
 absl::StatusOr<ModelFolder> LoadModelFolder(const std::string& dir, kernels::Backend& backend,
                                             const LoadProgress& progress);
 
-// A model with random weights made on the spot: "llada-8b", "dream-7b", "nano" or "tiny" (2 layers,
-// for tests). Deterministic in seed. Errors: INVALID_ARGUMENT (unknown shape).
+// A model with random weights made on the spot: "llada-8b", "dream-7b", "nano", or "tiny" and
+// "tiny-dream" (2 layers, for tests). Deterministic in seed. Errors: INVALID_ARGUMENT (unknown shape).
 absl::StatusOr<std::unique_ptr<Model>> MakeSyntheticModel(const std::string& shape, uint64_t seed,
                                                           kernels::Backend& backend);
 // The numbers of such a model, without making it. Errors: as above.

@@ -21,6 +21,12 @@ struct ModelInfo {
   int32_t mask_token_id = 0;
   // Ids that end a text: the config's end token first, then the end of a turn where there is one.
   std::vector<int32_t> end_token_ids;
+  // What the families differ in.
+  bool predicts_next = false;  // row i of the logits is of position i + 1, as in Dream
+  bool tied_head = false;      // the output head is the embedding
+  bool qkv_bias = false;
+  // The reference takes its sines and cosines in the type of the activations.
+  bool rounds_rotation = false;
   float norm_eps = 0;
   float rope_theta = 0;
   std::string dtype;  // of the weights in the checkpoint: "bf16"

@@ -37,6 +37,10 @@ void CheckIds(const Request& request, const ModelInfo& model, Violations& violat
     is_canvas[position] = true;
     previous = position;
   }
+  if (model.predicts_next && request.canvas.size() > 0 && request.canvas.front() == 0) {
+    violations.Add("infill.parts", "a hole at the very start; models of family ", model.family,
+                   " predict each token from the one before it, so the first must be given");
+  }
   for (int64_t i = 0; i < num_tokens; ++i) {
     const int32_t id = request.ids[i];
     if (id < 0 || id >= model.vocab_size) {

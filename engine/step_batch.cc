@@ -80,15 +80,16 @@ LogitChunk& ChunkFor(int32_t head_rows, StepBatch& batch) {
 }
 
 void AddCandidate(const Sequence& sequence, int32_t canvas_index, size_t first_pass,
-                  StepBatch& batch) {
+                  const ModelInfo& model, StepBatch& batch) {
   const int32_t num_passes = sequence.num_passes();
   LogitChunk& chunk = ChunkFor(num_passes, batch);
   kernels::SampleRow sample = SampleRowFor(sequence, canvas_index);
   sample.row = chunk.num_head_rows;
   if (num_passes == 2) sample.uncond_row = chunk.num_head_rows + 1;
+  const int32_t asked = sequence.request.canvas[canvas_index] - (model.predicts_next ? 1 : 0);
   for (int32_t pass = 0; pass < num_passes; ++pass) {
     batch.head_rows.push_back(static_cast<int32_t>(batch.passes[first_pass + pass].first_row) +
-                              sequence.request.canvas[canvas_index]);
+                              asked);
   }
   batch.samples.push_back(sample);
   batch.canvas_indices.push_back(canvas_index);
@@ -136,7 +137,7 @@ void AddSequence(SequenceId id, Sequence& sequence, const ModelInfo& model, int3
   entry.first_sample = static_cast<int32_t>(batch.samples.size());
   for (int32_t i = 0; i < entry.step.block_end; ++i) {
     if (sequence.ids[sequence.request.canvas[i]] == model.mask_token_id) {
-      AddCandidate(sequence, i, entry.first_pass, batch);
+      AddCandidate(sequence, i, entry.first_pass, model, batch);
     }
   }
   entry.num_samples = static_cast<int32_t>(batch.samples.size()) - entry.first_sample;

@@ -9,15 +9,16 @@ namespace sparsed::engine {
 
 using Json = nlohmann::json;
 
+bool ConfigReader::IsAbsent(const std::string& key) const { return !config_.contains(key); }
+
 bool ConfigReader::IsNull(const std::string& key) const {
-  return !config_.contains(key) || config_[key].is_null();
+  return IsAbsent(key) || config_[key].is_null();
 }
 
 absl::Status ConfigReader::Unsupported(const std::string& key, const std::string& supported) const {
-  const std::string value =
-      config_.contains(key)
-          ? config_[key].dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace)
-          : "absent";
+  const std::string value = IsAbsent(key) ? "absent"
+                                          : config_[key].dump(-1, ' ', /*ensure_ascii=*/true,
+                                                              Json::error_handler_t::replace);
   constexpr size_t kMaxShown = 200;
   return absl::InvalidArgumentError(absl::StrCat(key, " is ", value.substr(0, kMaxShown),
                                                  value.size() > kMaxShown ? "..." : "",
@@ -45,6 +46,18 @@ absl::StatusOr<float> ConfigReader::Real(const std::string& key, double above, d
   return rounded;
 }
 
+absl::StatusOr<int32_t> ConfigReader::IntegerOr(const std::string& key, int32_t fallback,
+                                                int32_t least, int32_t most) const {
+  const bool use_fallback = IsAbsent(key) && fallback >= least && fallback <= most;
+  return use_fallback ? absl::StatusOr<int32_t>(fallback) : Integer(key, least, most);
+}
+
+absl::StatusOr<float> ConfigReader::RealOr(const std::string& key, double fallback, double above,
+                                           double most) const {
+  return IsAbsent(key) ? absl::StatusOr<float>(static_cast<float>(fallback))
+                       : Real(key, above, most);
+}
+
 absl::StatusOr<std::optional<bool>> ConfigReader::OptionalBool(const std::string& key) const {
   if (IsNull(key)) return std::optional<bool>();
   if (!config_[key].is_boolean()) return Unsupported(key, "true, false, null");
@@ -53,7 +66,7 @@ absl::StatusOr<std::optional<bool>> ConfigReader::OptionalBool(const std::string
 
 absl::Status ConfigReader::CheckSwitches(std::span<const ConfigSwitch> switches) const {
   for (const ConfigSwitch& item : switches) {
-    const bool absent = !config_.contains(item.key);
+    const bool absent = IsAbsent(item.key);
     const bool ok = absent ? item.absent_ok
                     : config_[item.key].is_null()
                         ? item.null_ok

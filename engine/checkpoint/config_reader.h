@@ -27,6 +27,7 @@ class ConfigReader {
  public:
   explicit ConfigReader(const nlohmann::json& config) : config_(config) {}
 
+  bool IsAbsent(const std::string& key) const;
   bool IsNull(const std::string& key) const;  // or absent
   // The error for a key whose value is not supported.
   absl::Status Unsupported(const std::string& key, const std::string& supported) const;
@@ -34,6 +35,11 @@ class ConfigReader {
   absl::StatusOr<int32_t> Integer(const std::string& key, int32_t least, int32_t most) const;
   // Above `above` and at most `most`, and a float32.
   absl::StatusOr<float> Real(const std::string& key, double above, double most) const;
+  // An absent key, not a null one, means the class default; that must be in range as well.
+  absl::StatusOr<int32_t> IntegerOr(const std::string& key, int32_t fallback, int32_t least,
+                                    int32_t most) const;
+  absl::StatusOr<float> RealOr(const std::string& key, double fallback, double above,
+                               double most) const;
   // true, false, or nothing for null and absent.
   absl::StatusOr<std::optional<bool>> OptionalBool(const std::string& key) const;
   absl::Status CheckSwitches(std::span<const ConfigSwitch> switches) const;

@@ -26,7 +26,8 @@ absl::Status ReadHeads(const ConfigReader& config, const std::string& hidden_key
         absl::StrCat("a head dimension ", hidden_key, " / ", heads_key, " that is a multiple of ",
                      kHeadDimMultiple, " up to ", kMaxHeadDim, ", here it is ", info.head_dim));
   }
-  return absl::OkStatus();
+  if (config.IsNull("head_dim")) return absl::OkStatus();
+  return config.Integer("head_dim", info.head_dim, info.head_dim).status();
 }
 
 absl::Status ReadKeyValueHeads(const ConfigReader& config, const std::string& key,
@@ -34,6 +35,18 @@ absl::Status ReadKeyValueHeads(const ConfigReader& config, const std::string& ke
   SPARSED_ASSIGN_OR_RETURN(info.num_kv_heads, config.Integer(key, 1, info.num_heads));
   if (info.num_heads % info.num_kv_heads == 0) return absl::OkStatus();
   return config.Unsupported(key, absl::StrCat("a divisor of ", heads_key, " ", info.num_heads));
+}
+
+absl::Status ReadVocabulary(const ConfigReader& config, int32_t default_mask, int32_t default_end,
+                            ModelInfo& info) {
+  SPARSED_ASSIGN_OR_RETURN(info.vocab_size, config.Integer("vocab_size", 2, kMaxVocab));
+  const int32_t last = info.vocab_size - 1;
+  SPARSED_ASSIGN_OR_RETURN(info.mask_token_id,
+                           config.IntegerOr("mask_token_id", default_mask, 0, last));
+  SPARSED_ASSIGN_OR_RETURN(const int32_t end,
+                           config.IntegerOr("eos_token_id", default_end, 0, last));
+  info.end_token_ids = {end};
+  return CheckMaskToken(config, info);
 }
 
 absl::Status CheckMaskToken(const ConfigReader& config, const ModelInfo& info) {

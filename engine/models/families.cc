@@ -8,7 +8,7 @@
 namespace sparsed::engine {
 namespace {
 
-std::array<const Family*, 1> Families() { return {&LladaFamily()}; }
+std::array<const Family*, 2> Families() { return {&LladaFamily(), &DreamFamily()}; }
 
 }  // namespace
 

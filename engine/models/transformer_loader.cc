@@ -1,9 +1,8 @@
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/models/host_floats.h"
 #include "engine/models/transformer.h"
 #include "engine/status_macros.h"
 #include "kernels/half.h"
@@ -12,47 +11,11 @@ namespace sparsed::engine {
 namespace {
 
 constexpr char kWeight[] = ".weight";
+constexpr char kBias[] = ".bias";
 
 // Without its ending.
 std::string LayerTensor(const TensorNaming& naming, int32_t layer, const char* kind) {
   return absl::StrCat(naming.layer, layer, ".", kind);
-}
-
-std::vector<float> ToFloats(const kernels::HostMatrix& matrix) {
-  const int64_t count = matrix.rows * matrix.cols;
-  std::vector<float> floats(count);
-  if (matrix.dtype == kernels::DType::kF32) {
-    std::memcpy(floats.data(), matrix.data, count * sizeof(float));
-    return floats;
-  }
-  std::vector<uint16_t> halves(count);
-  std::memcpy(halves.data(), matrix.data, count * sizeof(uint16_t));
-  for (int64_t i = 0; i < count; ++i) {
-    floats[i] = matrix.dtype == kernels::DType::kF16 ? kernels::WidenF16(halves[i])
-                                                     : kernels::WidenBF16(halves[i]);
-  }
-  return floats;
-}
-
-// Row p: the cosines of the angles p / theta^(2j/D), j < D/2, then their sines. Angles are float32
-// as in the reference, so that large positions are rotated by exactly its angles.
-std::vector<float> RopeTable(const ModelInfo& info) {
-  const int32_t half = info.head_dim / 2;
-  std::vector<float> table(size_t{static_cast<uint32_t>(info.max_tokens)} * info.head_dim);
-  std::vector<float> inverse_frequencies(half);
-  for (int32_t j = 0; j < half; ++j) {
-    const float exponent = static_cast<float>(2 * j) / static_cast<float>(info.head_dim);
-    inverse_frequencies[j] = 1.0f / std::pow(info.rope_theta, exponent);
-  }
-  for (int64_t position = 0; position < info.max_tokens; ++position) {
-    float* row = table.data() + position * info.head_dim;
-    for (int32_t j = 0; j < half; ++j) {
-      const float angle = static_cast<float>(position) * inverse_frequencies[j];
-      row[j] = static_cast<float>(std::cos(static_cast<double>(angle)));
-      row[half + j] = static_cast<float>(std::sin(static_cast<double>(angle)));
-    }
-  }
-  return table;
 }
 
 }  // namespace
@@ -77,22 +40,26 @@ class TransformerLoader {
       SPARSED_RETURN_IF_ERROR(LoadLayer(layer, model_.layers_[layer]));
     }
     SPARSED_ASSIGN_OR_RETURN(model_.final_norm_, Norm(naming_.final_norm));
-    SPARSED_ASSIGN_OR_RETURN(model_.head_,
-                             Linear({{naming_.head, info_.vocab_size}}, info_.hidden_size));
-    SPARSED_ASSIGN_OR_RETURN(model_.cos_sin_, Upload(RopeTable(info_)));
+    if (!info_.tied_head) {
+      SPARSED_ASSIGN_OR_RETURN(model_.head_,
+                               Linear({{naming_.head, info_.vocab_size}}, info_.hidden_size));
+    }
+    SPARSED_ASSIGN_OR_RETURN(model_.cos_sin_,
+                             Upload(RopeTable(info_, backend_.Info().activation_dtype)));
     return absl::OkStatus();
   }
 
  private:
   struct Part {
-    std::string name;
+    std::string name;  // without its ending
     int64_t rows;
+    bool has_bias = false;
   };
 
   // In the type of the checkpoint, or in bf16 where the backend's activations are.
   absl::Status LoadEmbedding() {
-    SPARSED_ASSIGN_OR_RETURN(SourceMatrix table,
-                             Next(naming_.embedding, info_.vocab_size, info_.hidden_size));
+    SPARSED_ASSIGN_OR_RETURN(SourceMatrix table, Next(absl::StrCat(naming_.embedding, kWeight),
+                                                      info_.vocab_size, info_.hidden_size));
     const kernels::HostMatrix& matrix = table.matrix;
     const kernels::DType activations = backend_.Info().activation_dtype;
     const kernels::DType dtype = activations == kernels::DType::kBF16 ? activations : matrix.dtype;
@@ -104,6 +71,9 @@ class TransformerLoader {
       SPARSED_RETURN_IF_ERROR(backend_.CopyIn(model_.embedding_memory_.data(), matrix.data, bytes));
     } else {
       SPARSED_RETURN_IF_ERROR(CopyRounded(matrix));
+    }
+    if (info_.tied_head) {
+      SPARSED_ASSIGN_OR_RETURN(model_.head_, backend_.PackLinear(std::span(&matrix, 1), {}));
     }
     Release(table);
     return absl::OkStatus();
@@ -141,9 +111,9 @@ class TransformerLoader {
   }
 
   absl::Status LoadQkv(int32_t layer, TransformerLayer& weights) {
-    const Part q = {LayerTensor(naming_, layer, naming_.q), model_.q_cols()};
-    const Part k = {LayerTensor(naming_, layer, naming_.k), model_.kv_cols()};
-    const Part v = {LayerTensor(naming_, layer, naming_.v), model_.kv_cols()};
+    const Part q = {LayerTensor(naming_, layer, naming_.q), model_.q_cols(), info_.qkv_bias};
+    const Part k = {LayerTensor(naming_, layer, naming_.k), model_.kv_cols(), info_.qkv_bias};
+    const Part v = {LayerTensor(naming_, layer, naming_.v), model_.kv_cols(), info_.qkv_bias};
     const int64_t hidden = info_.hidden_size;
     if (layer + 1 < info_.num_layers) {
       SPARSED_ASSIGN_OR_RETURN(weights.qkv, Linear({q, k, v}, hidden));
@@ -154,9 +124,8 @@ class TransformerLoader {
     return absl::OkStatus();
   }
 
-  // `name` is without its ending.
   absl::StatusOr<SourceMatrix> Next(const std::string& name, int64_t rows, int64_t cols) {
-    absl::StatusOr<SourceMatrix> matrix = source_(absl::StrCat(name, kWeight), rows, cols);
+    absl::StatusOr<SourceMatrix> matrix = source_(name, rows, cols);
     if (matrix.ok() && progress_) progress_(++done_, total_);
     return matrix;
   }
@@ -168,23 +137,35 @@ class TransformerLoader {
     return buffer;
   }
 
-  absl::StatusOr<kernels::Buffer> Norm(const std::string& name) {
-    SPARSED_ASSIGN_OR_RETURN(SourceMatrix weight, Next(name, 1, info_.hidden_size));
-    const std::vector<float> floats = ToFloats(weight.matrix);
+  absl::StatusOr<std::vector<float>> Vector(const std::string& name, int64_t size) {
+    SPARSED_ASSIGN_OR_RETURN(const SourceMatrix weight, Next(name, 1, size));
+    std::vector<float> floats = ToFloats(weight.matrix);
     Release(weight);
-    return Upload(floats);
+    return floats;
+  }
+
+  absl::StatusOr<kernels::Buffer> Norm(const std::string& name) {
+    SPARSED_ASSIGN_OR_RETURN(const std::vector<float> weight,
+                             Vector(absl::StrCat(name, kWeight), info_.hidden_size));
+    return Upload(weight);
   }
 
   absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> Linear(const std::vector<Part>& parts,
                                                                 int64_t cols) {
     std::vector<SourceMatrix> sources;
     std::vector<kernels::HostMatrix> matrices;
+    std::vector<float> bias;
     for (const Part& part : parts) {
-      SPARSED_ASSIGN_OR_RETURN(SourceMatrix source, Next(part.name, part.rows, cols));
+      SPARSED_ASSIGN_OR_RETURN(SourceMatrix source,
+                               Next(absl::StrCat(part.name, kWeight), part.rows, cols));
       matrices.push_back(source.matrix);
       sources.push_back(std::move(source));
+      if (!part.has_bias) continue;
+      SPARSED_ASSIGN_OR_RETURN(const std::vector<float> numbers,
+                               Vector(absl::StrCat(part.name, kBias), part.rows));
+      bias.insert(bias.end(), numbers.begin(), numbers.end());
     }
-    auto packed = backend_.PackLinear(matrices, {});
+    auto packed = backend_.PackLinear(matrices, bias);
     for (const SourceMatrix& source : sources) Release(source);
     return packed;
   }
@@ -206,13 +187,18 @@ class TransformerLoader {
 std::vector<std::string> TransformerModel::TensorNames(const ModelInfo& info,
                                                        const TensorNaming& naming) {
   std::vector<std::string> names;
-  for (const char* name : {naming.embedding, naming.final_norm, naming.head}) {
+  for (const char* name : {naming.embedding, naming.final_norm}) {
     names.push_back(absl::StrCat(name, kWeight));
   }
+  if (!info.tied_head) names.push_back(absl::StrCat(naming.head, kWeight));
   for (int32_t layer = 0; layer < info.num_layers; ++layer) {
     for (const char* kind : {naming.attention_norm, naming.q, naming.k, naming.v, naming.out,
                              naming.mlp_norm, naming.gate, naming.up, naming.down}) {
       names.push_back(absl::StrCat(LayerTensor(naming, layer, kind), kWeight));
+    }
+    if (!info.qkv_bias) continue;
+    for (const char* kind : {naming.q, naming.k, naming.v}) {
+      names.push_back(absl::StrCat(LayerTensor(naming, layer, kind), kBias));
     }
   }
   return names;

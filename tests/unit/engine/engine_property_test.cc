@@ -1,5 +1,6 @@
 // What must hold for any mix of requests, on the tiny model with the real CPU backend.
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <random>
 #include <string>
@@ -18,18 +19,22 @@ constexpr int kMixedRequests = 8;
 constexpr int kMixedRequests = 40;
 #endif
 
+// One of every family.
+constexpr const char* kShapes[] = {"tiny", "tiny-dream"};
+
 template <typename T>
 T Pick(std::mt19937& random, std::initializer_list<T> values) {
   return *(values.begin() + random() % values.size());
 }
 
 // Canvas positions scattered over the sequence, as a template with holes has them.
-void MakeHoles(std::mt19937& random, Request& request) {
+void MakeHoles(std::mt19937& random, bool first_is_given, Request& request) {
   const int32_t num_tokens = static_cast<int32_t>(request.ids.size());
   const int32_t gen_length = static_cast<int32_t>(request.canvas.size());
   std::vector<int32_t> positions(num_tokens);
   for (int32_t i = 0; i < num_tokens; ++i) positions[i] = i;
   std::shuffle(positions.begin(), positions.end(), random);
+  if (first_is_given) positions.erase(std::find(positions.begin(), positions.end(), 0));
   positions.resize(gen_length);
   std::sort(positions.begin(), positions.end());
   request.canvas = positions;
@@ -37,7 +42,7 @@ void MakeHoles(std::mt19937& random, Request& request) {
   for (const int32_t position : positions) request.ids[position] = 5;
 }
 
-Request RandomRequest(std::mt19937& random) {
+Request RandomRequest(std::mt19937& random, const ModelInfo& model) {
   const int32_t gen_length = Pick(random, {8, 16, 24, 32, 48});
   const int32_t block_length = Pick(random, {gen_length, gen_length / 2, 8});
   const int32_t blocks = gen_length / block_length;
@@ -55,7 +60,7 @@ Request RandomRequest(std::mt19937& random) {
   request.sparse.select = Pick(random, {0.1, 0.3, 0.5});
   request.sparse.block_size = Pick(random, {32, 64, 128});
   request.sparse.scale = Pick(random, {SelectionScale::kHeadDim, SelectionScale::kNumHeads});
-  if (random() % 4 == 0) MakeHoles(random, request);
+  if (random() % 4 == 0) MakeHoles(random, model.predicts_next, request);
   return request;
 }
 
@@ -103,11 +108,12 @@ std::map<size_t, Outcome> RunTogether(Engine& engine, const std::vector<Request>
 }  // namespace
 
 TEST_CASE("Select ratio 1 gives the bits of full attention") {
-  auto engine = MakeTinyCpuEngine(2);
+  const std::string shape = GENERATE(from_range(std::begin(kShapes), std::end(kShapes)));
+  auto engine = MakeTinyCpuEngine(2, shape);
   std::mt19937 random(1);
   for (int trial = 0; trial < 12; ++trial) {
-    CAPTURE(trial);
-    Request request = RandomRequest(random);
+    CAPTURE(shape, trial);
+    Request request = RandomRequest(random, engine->model_info());
     request.sampling.steps = static_cast<int32_t>(request.canvas.size());
     request.sparse.mode = SparseMode::kOff;
     Outcome full = RunAlone(*engine, request);
@@ -135,22 +141,24 @@ TEST_CASE("A small select ratio is another computation") {
 }
 
 TEST_CASE("A request gives the same bits alone and in any batch, in any order of arrival") {
+  const std::string shape = GENERATE(from_range(std::begin(kShapes), std::end(kShapes)));
+  const int num_requests = shape == kShapes[0] ? kMixedRequests : kMixedRequests / 4;
   std::mt19937 random(2);
   std::vector<Request> requests;
   std::vector<Outcome> alone;
-  auto lonely = MakeTinyCpuEngine(1);
-  for (int i = 0; i < kMixedRequests; ++i) {
-    requests.push_back(RandomRequest(random));
+  auto lonely = MakeTinyCpuEngine(1, shape);
+  for (int i = 0; i < num_requests; ++i) {
+    requests.push_back(RandomRequest(random, lonely->model_info()));
     alone.push_back(RunAlone(*lonely, requests.back()));
   }
-  auto shared = MakeTinyCpuEngine(2);
+  auto shared = MakeTinyCpuEngine(2, shape);
   std::vector<size_t> order(requests.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   size_t compared = 0;
   for (int trial = 0; trial < 4; ++trial) {
     std::shuffle(order.begin(), order.end(), random);
     for (const auto& [index, outcome] : RunTogether(*shared, requests, order, random)) {
-      CAPTURE(trial, index);
+      CAPTURE(shape, trial, index);
       REQUIRE(outcome.canvas == alone[index].canvas);
       REQUIRE(outcome.confidences == alone[index].confidences);
       REQUIRE(outcome.commit_steps == alone[index].commit_steps);

@@ -179,4 +179,21 @@ TEST_CASE("All violations are reported at once") {
   REQUIRE(CheckRequest(request, TestInfo()).size() == 4);
 }
 
+TEST_CASE("A hole at the start is refused where each token is predicted from the one before it") {
+  Request request = Valid();
+  request.ids = {5, 10, 11, 5};
+  request.canvas = {0, 3};
+  request.sampling.steps = 2;
+  request.sampling.block_length = 2;
+  ModelInfo model = TestInfo();
+  REQUIRE(CheckRequest(request, model).empty());
+  model.predicts_next = true;
+  model.family = "dream";
+  const std::vector<FieldViolation> violations = CheckRequest(request, model);
+  REQUIRE(violations.size() == 1);
+  REQUIRE(violations[0].field == "infill.parts");
+  REQUIRE(violations[0].description.find("dream predict each token from the one before it") !=
+          std::string::npos);
+}
+
 }  // namespace sparsed::engine
