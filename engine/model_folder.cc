@@ -35,10 +35,19 @@ absl::Status CheckTensorNames(const std::string& dir, std::vector<std::string> w
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& dir, const ModelInfo& info,
-                                                 const Checkpoint& checkpoint,
+// Negative: the tokenizer does not have it.
+void AddEndToken(int32_t id, ModelInfo& info) {
+  std::vector<int32_t>& ids = info.end_token_ids;
+  if (id >= 0 && std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& dir, ModelInfo info,
                                                  kernels::Backend& backend,
                                                  const LoadProgress& progress) {
+  SPARSED_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(dir));
+  info.parameters = checkpoint.parameters();
   SPARSED_RETURN_IF_ERROR(CheckTensorNames(
       dir, TransformerModel::TensorNames(info, FamilyOf(info).tensors), checkpoint.TensorNames()));
   const WeightSource source = [&checkpoint](const std::string& name, int64_t rows,
@@ -48,14 +57,6 @@ absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& dir, const M
   };
   return CreateModel(info, source, backend, progress);
 }
-
-// Negative: the tokenizer does not have it.
-void AddEndToken(int32_t id, ModelInfo& info) {
-  std::vector<int32_t>& ids = info.end_token_ids;
-  if (id >= 0 && std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
-}
-
-}  // namespace
 
 absl::StatusOr<ModelFolder> LoadModelFolder(const std::string& dir, kernels::Backend& backend,
                                             const LoadProgress& progress) {
@@ -77,9 +78,7 @@ absl::StatusOr<ModelFolder> LoadModelFolder(const std::string& dir, kernels::Bac
     return chat_template.status();
   }
 
-  SPARSED_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(dir));
-  info.parameters = checkpoint.parameters();
-  SPARSED_ASSIGN_OR_RETURN(folder.model, LoadModel(dir, info, checkpoint, backend, progress));
+  SPARSED_ASSIGN_OR_RETURN(folder.model, LoadModel(dir, info, backend, progress));
   return folder;
 }
 

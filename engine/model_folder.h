@@ -27,8 +27,15 @@ using LoadProgress = std::function<void(int done, int total)>;
 absl::StatusOr<ModelFolder> LoadModelFolder(const std::string& dir, kernels::Backend& backend,
                                             const LoadProgress& progress);
 
-// A model with random weights made on the spot: "llada-8b", "dream-7b", "nano", or "tiny" and
-// "tiny-dream" (2 layers, for tests). Deterministic in seed. Errors: INVALID_ARGUMENT (unknown shape).
+// The model alone, of a folder that need not have a tokenizer. `info` is what ReadModelConfig
+// gives. Errors: as above.
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& dir, ModelInfo info,
+                                                 kernels::Backend& backend,
+                                                 const LoadProgress& progress);
+
+// A model with random weights made on the spot: "llada-8b", "dream-7b", "llada-moe", "nano", or
+// "tiny", "tiny-dream" and "tiny-llada-moe" (2 or 3 layers, for tests). Deterministic in seed.
+// Errors: INVALID_ARGUMENT (unknown shape).
 absl::StatusOr<std::unique_ptr<Model>> MakeSyntheticModel(const std::string& shape, uint64_t seed,
                                                           kernels::Backend& backend);
 // The numbers of such a model, without making it. Errors: as above.

@@ -25,12 +25,15 @@ struct Shape {
   int32_t heads;
   int32_t kv_heads;
   int32_t hidden;
-  int32_t ffn;
+  int32_t ffn;  // of one expert where there are experts
   int32_t vocab;
   int32_t max_tokens;
   int32_t mask_token;
   int32_t end_token;
   int32_t end_of_turn;
+  int32_t experts = 0;
+  int32_t experts_per_row = 0;
+  int32_t dense_layers = 0;  // the first ones; as wide as the experts of a row together
 };
 
 // The large shapes take long contexts, which their checkpoints' own limits would refuse.
@@ -44,6 +47,11 @@ constexpr Shape kLladaShapes[] = {
 constexpr Shape kDreamShapes[] = {
     {"dream-7b", 28, 28, 4, 3584, 18944, 152064, kLongContext, 151666, 151643, 151645},
     {"tiny-dream", 2, 4, 2, 128, 96, 128, 512, 5, 1, 4},
+};
+
+constexpr Shape kLladaMoeShapes[] = {
+    {"llada-moe", 16, 16, 16, 2048, 1024, 157184, kLongContext, 156895, 156892, 156892, 64, 8, 0},
+    {"tiny-llada-moe", 3, 4, 2, 128, 32, 128, 512, 5, 1, 4, 8, 3, 1},
 };
 
 std::string LladaConfig(const Shape& shape) {
@@ -74,6 +82,21 @@ std::string DreamConfig(const Shape& shape) {
       shape.ffn, ", ", SharedKeys(shape), "}");
 }
 
+std::string LladaMoeConfig(const Shape& shape) {
+  std::string layers;
+  for (int32_t layer = 0; layer < shape.layers; ++layer) {
+    absl::StrAppend(&layers, layer == 0 ? "" : ", ", layer < shape.dense_layers ? 0 : 1);
+  }
+  return absl::StrCat(
+      R"({"architectures": ["LLaDAMoEModelLM"], "rms_norm_eps": 1e-5, "rope_theta": 50000.0,
+          "qk_layernorm": true, "partial_rotary_factor": 1, "moe_router_score_function": "softmax",
+          "shared_expert_intermediate_size": null, "num_experts": )",
+      shape.experts, ", \"num_experts_per_tok\": ", shape.experts_per_row,
+      ", \"expert_intermediate_size\": ", shape.ffn,
+      ", \"dense_intermediate_size\": ", shape.experts_per_row * shape.ffn,
+      ", \"moe_layer_freq\": [", layers, "], ", SharedKeys(shape), "}");
+}
+
 struct Config {
   std::string json;
   const Shape* shape = nullptr;
@@ -90,6 +113,7 @@ absl::StatusOr<Config> ConfigOf(const std::string& name) {
   };
   look(kLladaShapes, LladaConfig);
   look(kDreamShapes, DreamConfig);
+  look(kLladaMoeShapes, LladaMoeConfig);
   if (found.shape != nullptr) return found;
   return absl::InvalidArgumentError(
       absl::StrCat("synthetic model ", name, " is not one of ", names));
@@ -115,8 +139,10 @@ double Deviation(const std::string& name, const TensorNaming& naming, int64_t co
   if (absl::StartsWith(name, absl::StrCat(naming.embedding, "."))) return 1.0;
   if (absl::StartsWith(name, absl::StrCat(naming.head, "."))) return 2.0 / std::sqrt(cols);
   if (absl::EndsWith(name, ".bias")) return 0.5;
-  const bool adds_to_residual = absl::StrContains(name, absl::StrCat(".", naming.out, ".")) ||
-                                absl::StrContains(name, absl::StrCat(".", naming.down, "."));
+  const auto is = [&name](const char* kind) {
+    return kind != nullptr && absl::StrContains(name, absl::StrCat(".", kind, "."));
+  };
+  const bool adds_to_residual = is(naming.out) || is(naming.down) || is(naming.expert_down);
   return adds_to_residual ? 1.0 / std::sqrt(2.0 * num_layers * cols) : 1.5 / std::sqrt(cols);
 }
 
@@ -177,11 +203,20 @@ class RandomSource {
 
 uint64_t CountParameters(const ModelInfo& info) {
   const uint64_t hidden = info.hidden_size;
-  const uint64_t kv_rows = uint64_t{static_cast<uint32_t>(info.num_kv_heads)} * info.head_dim;
+  const uint64_t head_dim = info.head_dim;
+  const uint64_t kv_rows = head_dim * static_cast<uint64_t>(info.num_kv_heads);
   const uint64_t bias = info.qkv_bias ? hidden + 2 * kv_rows : 0;
-  const uint64_t layer =
-      2 * hidden + 2 * hidden * hidden + 2 * kv_rows * hidden + 3 * hidden * info.ffn_size + bias;
-  return 2 * hidden * info.vocab_size + hidden + layer * info.num_layers;
+  const uint64_t head_norms = info.qk_norm ? 2 * head_dim : 0;
+  const uint64_t attention =
+      2 * hidden + 2 * hidden * hidden + 2 * kv_rows * hidden + bias + head_norms;
+  const uint64_t expert =
+      hidden + 3 * hidden * info.experts.ffn_size;  // with its row of the router
+  uint64_t sum = 2 * hidden * info.vocab_size + hidden;
+  for (int32_t layer = 0; layer < info.num_layers; ++layer) {
+    sum += attention +
+           (info.HasExperts(layer) ? expert * info.experts.count : 3 * hidden * info.ffn_size);
+  }
+  return sum;
 }
 
 }  // namespace

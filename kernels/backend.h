@@ -62,6 +62,8 @@ struct BackendInfo {
   std::string device;       // "cpu" or "cuda:0"
   std::string description;  // processor or card, instruction set, threads: for the log
   DType activation_dtype = DType::kF32;
+  // HeadNorm, RouteExperts, GroupedLinear and SumExperts are there.
+  bool has_experts = false;
   int32_t row_alignment = 1;  // every sequence starts at a multiple of this many packed rows
   uint64_t memory_total_bytes = 0;
   uint64_t memory_free_bytes = 0;  // as the system counts it, whoever took the rest
@@ -123,6 +125,15 @@ struct AttentionParams {
   int32_t head_dim = 0;      // 64 or 128 (the CPU backend: any multiple of 16 up to 256)
   float scale = 0;           // of the scores: 1 / sqrt(D)
   std::span<const AttentionSequence> sequences;
+};
+
+// Which rows of a batch go to which experts: T rows, K experts a row. The T K slots are sorted by
+// expert, within an expert by row. In the backend's memory.
+struct ExpertRouting {
+  int32_t* rows = nullptr;         // [T K], the row of each slot
+  int32_t* first_slots = nullptr;  // [experts + 1], where the slots of each expert begin
+  int32_t* slots = nullptr;        // [T, K], the slots of each row, by ascending expert
+  float* weights = nullptr;        // [T, K], of these slots
 };
 
 enum class ConfidenceRule : uint8_t {
@@ -191,8 +202,23 @@ class Backend {
   // cos of D/2 angles, then sin of D/2 angles.
   virtual absl::Status Rope(TensorView x, const int32_t* positions, const float* cos_sin,
                             int32_t head_dim) = 0;
+  // Each head of x, [T, heads*D], in place: x * rsqrt(mean(x^2) + eps) * weight; weight [D] f32.
+  virtual absl::Status HeadNorm(TensorView x, const float* weight, float eps, int32_t head_dim) = 0;
   // out = silu(gate) * up, gate_up [T, 2F] with gate in the first F columns. out [T, F].
   virtual absl::Status SiluMul(TensorView out, TensorView gate_up) = 0;
+  // A row goes to the `per_row` experts of its largest logits, ties to the lower one; the weights
+  // are those of the softmax over all experts, not scaled to a sum of 1. logits [T, experts] f32.
+  virtual absl::Status RouteExperts(TensorView logits, int32_t per_row,
+                                    const ExpertRouting& routing) = 0;
+  // out = x W_e^T, where row s of x and out is slot s and e its expert. One weight an expert, all
+  // of one shape and without a bias. x [T K, in], out [T K, out].
+  virtual absl::Status GroupedLinear(TensorView out, TensorView x,
+                                     std::span<const std::unique_ptr<LinearWeight>> weights,
+                                     const int32_t* first_slots) = 0;
+  // out[t] += the weighted sum of the rows of x in t's slots, added up by ascending expert. x [T K,
+  // E], out [T, E].
+  virtual absl::Status SumExperts(TensorView out, TensorView x, const ExpertRouting& routing,
+                                  int32_t per_row) = 0;
   // Non-causal attention within each sequence. A row whose mask keeps nothing is written as 0.
   // Never stores anything of size N x N.
   virtual absl::Status Attention(const AttentionParams& params) = 0;

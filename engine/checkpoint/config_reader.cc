@@ -64,6 +64,18 @@ absl::StatusOr<std::optional<bool>> ConfigReader::OptionalBool(const std::string
   return std::optional<bool>(config_[key].get<bool>());
 }
 
+absl::StatusOr<std::vector<bool>> ConfigReader::Flags(const std::string& key, int32_t count) const {
+  const std::string supported = absl::StrCat("an array of ", count, " numbers 0 or 1");
+  if (IsNull(key) || !config_[key].is_array()) return Unsupported(key, supported);
+  std::vector<bool> flags;
+  for (const Json& item : config_[key]) {
+    if (item != 0 && item != 1) return Unsupported(key, supported);
+    flags.push_back(item == 1);
+  }
+  if (flags.size() != static_cast<size_t>(count)) return Unsupported(key, supported);
+  return flags;
+}
+
 absl::Status ConfigReader::CheckSwitches(std::span<const ConfigSwitch> switches) const {
   for (const ConfigSwitch& item : switches) {
     const bool absent = IsAbsent(item.key);

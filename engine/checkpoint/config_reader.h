@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -42,6 +43,8 @@ class ConfigReader {
                                double most) const;
   // true, false, or nothing for null and absent.
   absl::StatusOr<std::optional<bool>> OptionalBool(const std::string& key) const;
+  // An array of `count` numbers 0 or 1.
+  absl::StatusOr<std::vector<bool>> Flags(const std::string& key, int32_t count) const;
   absl::Status CheckSwitches(std::span<const ConfigSwitch> switches) const;
 
   // Whether the key holds an array with this text in it.

@@ -8,7 +8,9 @@
 namespace sparsed::engine {
 namespace {
 
-std::array<const Family*, 2> Families() { return {&LladaFamily(), &DreamFamily()}; }
+std::array<const Family*, 3> Families() {
+  return {&LladaFamily(), &DreamFamily(), &LladaMoeFamily()};
+}
 
 }  // namespace
 

@@ -32,6 +32,7 @@ struct Family {
 // Each in its own file.
 const Family& LladaFamily();
 const Family& DreamFamily();
+const Family& LladaMoeFamily();
 
 // Errors: INVALID_ARGUMENT naming `architectures` and those there are.
 absl::StatusOr<const Family*> FamilyOfConfig(const ConfigReader& config);

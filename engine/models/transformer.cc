@@ -71,6 +71,9 @@ absl::Status TransformerModel::AttentionBlock(kernels::Backend& backend, const P
   const kernels::TensorView qkv = workspace.qkv(batch.num_rows);
   SPARSED_RETURN_IF_ERROR(backend.Linear(qkv, normed, *weights.qkv, /*accumulate=*/false));
   SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
+  SPARSED_RETURN_IF_ERROR(NormHeads(backend, qkv.Columns(0, q_cols()), weights.q_norm, workspace));
+  SPARSED_RETURN_IF_ERROR(
+      NormHeads(backend, qkv.Columns(q_cols(), kv_cols()), weights.k_norm, workspace));
   SPARSED_RETURN_IF_ERROR(backend.Rope(qkv.Columns(0, q_cols() + kv_cols()), batch.positions,
                                        cos_sin_.as<float>(), info_.head_dim));
   SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kRope));
@@ -80,6 +83,16 @@ absl::Status TransformerModel::AttentionBlock(kernels::Backend& backend, const P
   SPARSED_RETURN_IF_ERROR(backend.Linear(hidden, workspace.attended(batch.num_rows), *weights.out,
                                          /*accumulate=*/true));
   return workspace.EndPart(backend, StepPart::kLinear);
+}
+
+absl::Status TransformerModel::NormHeads(kernels::Backend& backend,
+                                         const kernels::TensorView& heads,
+                                         const kernels::Buffer& weight,
+                                         Workspace& workspace) const {
+  if (!info_.qk_norm) return absl::OkStatus();
+  SPARSED_RETURN_IF_ERROR(
+      backend.HeadNorm(heads, weight.as<float>(), info_.norm_eps, info_.head_dim));
+  return workspace.EndPart(backend, StepPart::kNorm);
 }
 
 absl::Status TransformerModel::Attend(kernels::Backend& backend,
@@ -112,18 +125,56 @@ absl::Status TransformerModel::FeedForwardBlock(kernels::Backend& backend,
 
   for (int64_t first = 0; first < hidden.rows; first += Workspace::kMlpChunkRows) {
     const int64_t rows = std::min(hidden.rows - first, Workspace::kMlpChunkRows);
-    const kernels::TensorView gate_up = workspace.gate_up(rows);
-    const kernels::TensorView activated = workspace.activated(rows);
-    SPARSED_RETURN_IF_ERROR(backend.Linear(gate_up, normed.Rows(first, rows), *weights.gate_up,
-                                           /*accumulate=*/false));
-    SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
-    SPARSED_RETURN_IF_ERROR(backend.SiluMul(activated, gate_up));
-    SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kActivation));
-    SPARSED_RETURN_IF_ERROR(backend.Linear(hidden.Rows(first, rows), activated, *weights.down,
-                                           /*accumulate=*/true));
-    SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
+    const kernels::TensorView out = hidden.Rows(first, rows);
+    const kernels::TensorView in = normed.Rows(first, rows);
+    SPARSED_RETURN_IF_ERROR(info_.HasExperts(layer)
+                                ? ExpertChunk(backend, out, in, weights.experts, workspace)
+                                : DenseChunk(backend, out, in, weights, workspace));
   }
   return absl::OkStatus();
+}
+
+absl::Status TransformerModel::DenseChunk(kernels::Backend& backend, kernels::TensorView hidden,
+                                          kernels::TensorView normed,
+                                          const TransformerLayer& weights,
+                                          Workspace& workspace) const {
+  const kernels::TensorView gate_up = workspace.gate_up(hidden.rows);
+  const kernels::TensorView activated = workspace.activated(hidden.rows);
+  SPARSED_RETURN_IF_ERROR(backend.Linear(gate_up, normed, *weights.gate_up, /*accumulate=*/false));
+  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
+  SPARSED_RETURN_IF_ERROR(backend.SiluMul(activated, gate_up));
+  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kActivation));
+  SPARSED_RETURN_IF_ERROR(backend.Linear(hidden, activated, *weights.down, /*accumulate=*/true));
+  return workspace.EndPart(backend, StepPart::kLinear);
+}
+
+absl::Status TransformerModel::ExpertChunk(kernels::Backend& backend, kernels::TensorView hidden,
+                                           kernels::TensorView normed, const ExpertWeights& weights,
+                                           Workspace& workspace) const {
+  const int32_t per_row = info_.experts.per_row;
+  const int64_t slots = hidden.rows * per_row;
+  const kernels::ExpertRouting routing = workspace.routing();
+  const kernels::TensorView logits = workspace.router_logits(hidden.rows);
+  SPARSED_RETURN_IF_ERROR(backend.Linear(logits, normed, *weights.router, /*accumulate=*/false));
+  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
+  SPARSED_RETURN_IF_ERROR(backend.RouteExperts(logits, per_row, routing));
+  const kernels::TensorView rows = workspace.expert_rows(slots);
+  SPARSED_RETURN_IF_ERROR(backend.GatherRows(rows, normed, routing.rows));
+  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kActivation));
+
+  const kernels::TensorView gate_up = workspace.expert_gate_up(slots);
+  const kernels::TensorView activated = workspace.expert_activated(slots);
+  SPARSED_RETURN_IF_ERROR(
+      backend.GroupedLinear(gate_up, rows, weights.gate_up, routing.first_slots));
+  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
+  SPARSED_RETURN_IF_ERROR(backend.SiluMul(activated, gate_up));
+  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kActivation));
+  // The experts' results take the place of what they read.
+  SPARSED_RETURN_IF_ERROR(
+      backend.GroupedLinear(rows, activated, weights.down, routing.first_slots));
+  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
+  SPARSED_RETURN_IF_ERROR(backend.SumExperts(hidden, rows, routing, per_row));
+  return workspace.EndPart(backend, StepPart::kActivation);
 }
 
 absl::Status TransformerModel::LastLayer(kernels::Backend& backend, const PackedBatch& batch,
@@ -175,10 +226,12 @@ absl::Status TransformerModel::LastQueriesKeysValues(kernels::Backend& backend,
   SPARSED_RETURN_IF_ERROR(backend.Linear(qkv.Columns(q_cols(), 2 * kv_cols()), normed, *weights.kv,
                                          /*accumulate=*/false));
   SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
+  const kernels::TensorView k = qkv.Columns(q_cols(), kv_cols());
+  SPARSED_RETURN_IF_ERROR(NormHeads(backend, q, weights.q_norm, workspace));
+  SPARSED_RETURN_IF_ERROR(NormHeads(backend, k, weights.k_norm, workspace));
   const auto* table = cos_sin_.as<float>();
   SPARSED_RETURN_IF_ERROR(backend.Rope(q, positions, table, info_.head_dim));
-  SPARSED_RETURN_IF_ERROR(
-      backend.Rope(qkv.Columns(q_cols(), kv_cols()), batch.positions, table, info_.head_dim));
+  SPARSED_RETURN_IF_ERROR(backend.Rope(k, batch.positions, table, info_.head_dim));
   return workspace.EndPart(backend, StepPart::kRope);
 }
 

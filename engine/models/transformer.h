@@ -37,6 +37,21 @@ struct TensorNaming {
   const char* gate;
   const char* up;
   const char* down;
+  // Where the family has them. Those of an expert follow `expert`, its number and a dot.
+  const char* q_norm = nullptr;
+  const char* k_norm = nullptr;
+  const char* router = nullptr;
+  const char* expert = nullptr;
+  const char* expert_gate = nullptr;
+  const char* expert_up = nullptr;
+  const char* expert_down = nullptr;
+};
+
+// The feed-forward part of a layer with experts.
+struct ExpertWeights {
+  std::unique_ptr<kernels::LinearWeight> router;                // E -> experts
+  std::vector<std::unique_ptr<kernels::LinearWeight>> gate_up;  // of each: E -> 2F
+  std::vector<std::unique_ptr<kernels::LinearWeight>> down;     // of each: F -> E
 };
 
 struct TransformerLayer {
@@ -46,8 +61,11 @@ struct TransformerLayer {
   std::unique_ptr<kernels::LinearWeight> q;        // E -> H D; of the last layer only
   std::unique_ptr<kernels::LinearWeight> kv;       // E -> 2 Hkv D; of the last layer only
   std::unique_ptr<kernels::LinearWeight> out;      // H D -> E
-  std::unique_ptr<kernels::LinearWeight> gate_up;  // E -> 2F
-  std::unique_ptr<kernels::LinearWeight> down;     // F -> E
+  kernels::Buffer q_norm;                          // [D] f32, with qk_norm
+  kernels::Buffer k_norm;                          // [D] f32, with qk_norm
+  std::unique_ptr<kernels::LinearWeight> gate_up;  // E -> 2F; of dense layers
+  std::unique_ptr<kernels::LinearWeight> down;     // F -> E; of dense layers
+  ExpertWeights experts;                           // of layers with experts
 };
 
 class TransformerModel : public Model {
@@ -74,9 +92,20 @@ class TransformerModel : public Model {
   // One layer for all rows: hidden += attention, hidden += feed-forward.
   absl::Status AttentionBlock(kernels::Backend& backend, const PackedBatch& batch, int32_t layer,
                               Workspace& workspace) const;
-  // hidden += down(silu(gate(norm(hidden))) * up(norm(hidden))), any rows.
+  // With qk_norm, each head of `heads` [rows, heads*D]; else nothing.
+  absl::Status NormHeads(kernels::Backend& backend, const kernels::TensorView& heads,
+                         const kernels::Buffer& weight, Workspace& workspace) const;
+  // hidden += feed-forward(norm(hidden)), any rows.
   absl::Status FeedForwardBlock(kernels::Backend& backend, kernels::TensorView hidden,
                                 int32_t layer, Workspace& workspace) const;
+  // hidden += down(silu(gate(normed)) * up(normed)), up to Workspace::kMlpChunkRows rows; or the
+  // sum of that over the experts of each row.
+  absl::Status DenseChunk(kernels::Backend& backend, kernels::TensorView hidden,
+                          kernels::TensorView normed, const TransformerLayer& weights,
+                          Workspace& workspace) const;
+  absl::Status ExpertChunk(kernels::Backend& backend, kernels::TensorView hidden,
+                           kernels::TensorView normed, const ExpertWeights& weights,
+                           Workspace& workspace) const;
   // The last layer, in its three parts; see PackedBatch.
   absl::Status LastLayer(kernels::Backend& backend, const PackedBatch& batch,
                          Workspace& workspace) const;

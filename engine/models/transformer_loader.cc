@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,11 @@ std::string LayerTensor(const TensorNaming& naming, int32_t layer, const char* k
   return absl::StrCat(naming.layer, layer, ".", kind);
 }
 
+std::string ExpertTensor(const TensorNaming& naming, int32_t layer, int32_t expert,
+                         const char* kind) {
+  return absl::StrCat(LayerTensor(naming, layer, naming.expert), expert, ".", kind);
+}
+
 }  // namespace
 
 // Fills one TransformerModel from a source.
@@ -34,12 +40,17 @@ class TransformerLoader {
         total_(static_cast<int>(TransformerModel::TensorNames(info_, naming_).size())) {}
 
   absl::Status Load() {
+    if (info_.experts.count > 0 && !backend_.Info().has_experts) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("models of family ", info_.family, " have layers with experts, which ",
+                       backend_.Info().device, " does not run; the device cpu does"));
+    }
     SPARSED_RETURN_IF_ERROR(LoadEmbedding());
     model_.layers_.resize(info_.num_layers);
     for (int32_t layer = 0; layer < info_.num_layers; ++layer) {
       SPARSED_RETURN_IF_ERROR(LoadLayer(layer, model_.layers_[layer]));
     }
-    SPARSED_ASSIGN_OR_RETURN(model_.final_norm_, Norm(naming_.final_norm));
+    SPARSED_ASSIGN_OR_RETURN(model_.final_norm_, Norm(naming_.final_norm, info_.hidden_size));
     if (!info_.tied_head) {
       SPARSED_ASSIGN_OR_RETURN(model_.head_,
                                Linear({{naming_.head, info_.vocab_size}}, info_.hidden_size));
@@ -99,14 +110,40 @@ class TransformerLoader {
   absl::Status LoadLayer(int32_t layer, TransformerLayer& weights) {
     const int64_t hidden = info_.hidden_size;
     const auto name = [this, layer](const char* kind) { return LayerTensor(naming_, layer, kind); };
-    SPARSED_ASSIGN_OR_RETURN(weights.attention_norm, Norm(name(naming_.attention_norm)));
+    SPARSED_ASSIGN_OR_RETURN(weights.attention_norm, Norm(name(naming_.attention_norm), hidden));
     SPARSED_RETURN_IF_ERROR(LoadQkv(layer, weights));
     SPARSED_ASSIGN_OR_RETURN(weights.out, Linear({{name(naming_.out), hidden}}, model_.q_cols()));
-    SPARSED_ASSIGN_OR_RETURN(weights.mlp_norm, Norm(name(naming_.mlp_norm)));
+    SPARSED_ASSIGN_OR_RETURN(weights.mlp_norm, Norm(name(naming_.mlp_norm), hidden));
+    return info_.HasExperts(layer) ? LoadExperts(layer, weights.experts)
+                                   : LoadDense(layer, weights);
+  }
+
+  absl::Status LoadDense(int32_t layer, TransformerLayer& weights) {
+    const int64_t hidden = info_.hidden_size;
+    const auto name = [this, layer](const char* kind) { return LayerTensor(naming_, layer, kind); };
     SPARSED_ASSIGN_OR_RETURN(
         weights.gate_up,
         Linear({{name(naming_.gate), info_.ffn_size}, {name(naming_.up), info_.ffn_size}}, hidden));
     SPARSED_ASSIGN_OR_RETURN(weights.down, Linear({{name(naming_.down), hidden}}, info_.ffn_size));
+    return absl::OkStatus();
+  }
+
+  absl::Status LoadExperts(int32_t layer, ExpertWeights& weights) {
+    const int64_t hidden = info_.hidden_size;
+    const int64_t ffn = info_.experts.ffn_size;
+    SPARSED_ASSIGN_OR_RETURN(
+        weights.router,
+        Linear({{LayerTensor(naming_, layer, naming_.router), info_.experts.count}}, hidden));
+    for (int32_t expert = 0; expert < info_.experts.count; ++expert) {
+      const auto name = [&](const char* kind) {
+        return ExpertTensor(naming_, layer, expert, kind);
+      };
+      SPARSED_ASSIGN_OR_RETURN(
+          weights.gate_up.emplace_back(),
+          Linear({{name(naming_.expert_gate), ffn}, {name(naming_.expert_up), ffn}}, hidden));
+      SPARSED_ASSIGN_OR_RETURN(weights.down.emplace_back(),
+                               Linear({{name(naming_.expert_down), hidden}}, ffn));
+    }
     return absl::OkStatus();
   }
 
@@ -115,6 +152,12 @@ class TransformerLoader {
     const Part k = {LayerTensor(naming_, layer, naming_.k), model_.kv_cols(), info_.qkv_bias};
     const Part v = {LayerTensor(naming_, layer, naming_.v), model_.kv_cols(), info_.qkv_bias};
     const int64_t hidden = info_.hidden_size;
+    if (info_.qk_norm) {
+      SPARSED_ASSIGN_OR_RETURN(weights.q_norm,
+                               Norm(LayerTensor(naming_, layer, naming_.q_norm), info_.head_dim));
+      SPARSED_ASSIGN_OR_RETURN(weights.k_norm,
+                               Norm(LayerTensor(naming_, layer, naming_.k_norm), info_.head_dim));
+    }
     if (layer + 1 < info_.num_layers) {
       SPARSED_ASSIGN_OR_RETURN(weights.qkv, Linear({q, k, v}, hidden));
       return absl::OkStatus();
@@ -144,9 +187,9 @@ class TransformerLoader {
     return floats;
   }
 
-  absl::StatusOr<kernels::Buffer> Norm(const std::string& name) {
+  absl::StatusOr<kernels::Buffer> Norm(const std::string& name, int64_t size) {
     SPARSED_ASSIGN_OR_RETURN(const std::vector<float> weight,
-                             Vector(absl::StrCat(name, kWeight), info_.hidden_size));
+                             Vector(absl::StrCat(name, kWeight), size));
     return Upload(weight);
   }
 
@@ -187,18 +230,29 @@ class TransformerLoader {
 std::vector<std::string> TransformerModel::TensorNames(const ModelInfo& info,
                                                        const TensorNaming& naming) {
   std::vector<std::string> names;
-  for (const char* name : {naming.embedding, naming.final_norm}) {
-    names.push_back(absl::StrCat(name, kWeight));
-  }
-  if (!info.tied_head) names.push_back(absl::StrCat(naming.head, kWeight));
+  const auto add = [&names](const std::string& name, const char* ending) {
+    names.push_back(absl::StrCat(name, ending));
+  };
+  add(naming.embedding, kWeight);
+  add(naming.final_norm, kWeight);
+  if (!info.tied_head) add(naming.head, kWeight);
   for (int32_t layer = 0; layer < info.num_layers; ++layer) {
-    for (const char* kind : {naming.attention_norm, naming.q, naming.k, naming.v, naming.out,
-                             naming.mlp_norm, naming.gate, naming.up, naming.down}) {
-      names.push_back(absl::StrCat(LayerTensor(naming, layer, kind), kWeight));
+    const auto add_all = [&](std::initializer_list<const char*> kinds, const char* ending) {
+      for (const char* kind : kinds) add(LayerTensor(naming, layer, kind), ending);
+    };
+    add_all({naming.attention_norm, naming.q, naming.k, naming.v, naming.out, naming.mlp_norm},
+            kWeight);
+    if (info.qkv_bias) add_all({naming.q, naming.k, naming.v}, kBias);
+    if (info.qk_norm) add_all({naming.q_norm, naming.k_norm}, kWeight);
+    if (!info.HasExperts(layer)) {
+      add_all({naming.gate, naming.up, naming.down}, kWeight);
+      continue;
     }
-    if (!info.qkv_bias) continue;
-    for (const char* kind : {naming.q, naming.k, naming.v}) {
-      names.push_back(absl::StrCat(LayerTensor(naming, layer, kind), kBias));
+    add_all({naming.router}, kWeight);
+    for (int32_t expert = 0; expert < info.experts.count; ++expert) {
+      for (const char* kind : {naming.expert_gate, naming.expert_up, naming.expert_down}) {
+        add(ExpertTensor(naming, layer, expert, kind), kWeight);
+      }
     }
   }
   return names;

@@ -71,6 +71,7 @@ BackendInfo CpuBackend::Info() const {
   BackendInfo info;
   info.device = "cpu";
   info.description = description_;
+  info.has_experts = true;
   info.memory_total_bytes = MemoryBytes(_SC_PHYS_PAGES);
   info.memory_free_bytes = MemoryBytes(_SC_AVPHYS_PAGES);
   info.allocated_bytes = allocated_bytes_;

@@ -20,9 +20,9 @@ class PackedMatrix {
   virtual ~PackedMatrix() = default;
   // Memory of the packed weights.
   virtual size_t bytes() const = 0;
-  // out [rows, out] = x W^T + bias, or += x W^T; x [rows, in]; rows x_stride and out_stride floats apart. The
-  // bits of a row depend on that row of x (and of out, if accumulate) alone, not on its place, on
-  // `rows` or on the threads. Errors: INTERNAL.
+  // out [rows, out] = x W^T + bias, or += x W^T; x [rows, in]; rows x_stride and out_stride floats
+  // apart. The bits of a row depend on that row of x (and of out, if accumulate) alone, not on its
+  // place, on `rows` or on the threads. Errors: INTERNAL.
   virtual absl::Status Multiply(const float* x, int64_t x_stride, int64_t rows, bool accumulate,
                                 float* out, int64_t out_stride) = 0;
 };

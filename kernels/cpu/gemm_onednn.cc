@@ -192,7 +192,8 @@ class OneDnnGemm : public Gemm {
     return absl::StrCat("oneDNN ", version->major, ".", version->minor, ".", version->patch);
   }
 
-  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts, std::span<const float> bias) override {
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts,
+                                                     std::span<const float> bias) override {
     UseOneOpenMpThread();
     absl::StatusOr<TileProduct*> product = ProductFor(parts[0].cols);
     if (!product.ok()) return product.status();

@@ -17,7 +17,8 @@ constexpr int64_t kGroupRows = 4;
 // Columns [panel * 16, + 16) of W^T as [in, 16], zero-padded.
 class PlainMatrix : public PackedMatrix {
  public:
-  PlainMatrix(std::span<const HostMatrix> parts, std::span<const float> bias, int64_t out_features, ThreadPool& pool)
+  PlainMatrix(std::span<const HostMatrix> parts, std::span<const float> bias, int64_t out_features,
+              ThreadPool& pool)
       : pool_(pool),
         in_(parts[0].cols),
         out_(out_features),
@@ -94,10 +95,12 @@ class PlainGemm : public Gemm {
  public:
   explicit PlainGemm(ThreadPool& pool) : pool_(pool) {}
   std::string Name() const override { return "plain"; }
-  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts, std::span<const float> bias) override {
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts,
+                                                     std::span<const float> bias) override {
     int64_t out_features = 0;
     for (const HostMatrix& part : parts) out_features += part.rows;
-    return std::unique_ptr<PackedMatrix>(std::make_unique<PlainMatrix>(parts, bias, out_features, pool_));
+    return std::unique_ptr<PackedMatrix>(
+        std::make_unique<PlainMatrix>(parts, bias, out_features, pool_));
   }
 
  private:

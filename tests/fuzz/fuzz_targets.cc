@@ -41,8 +41,14 @@ void FuzzModelConfig(const uint8_t* data, size_t size) {
     return;
   }
   SPARSED_CHECK(info->num_layers > 0 && info->num_heads > 0 && info->num_kv_heads > 0 &&
-                    info->head_dim > 0 && info->ffn_size > 0 && info->max_tokens > 0,
+                    info->head_dim > 0 && info->max_tokens > 0,
                 "every size is positive");
+  SPARSED_CHECK(info->experts.count >= 0 && info->experts.per_row <= info->experts.count &&
+                    (info->experts.count == 0 || info->experts.ffn_size > 0),
+                "experts have a size");
+  for (int32_t layer = 0; layer < info->num_layers; ++layer) {
+    SPARSED_CHECK(info->HasExperts(layer) || info->ffn_size > 0, "every layer has a size");
+  }
   SPARSED_CHECK(info->num_heads * info->head_dim == info->hidden_size,
                 "heads fill the hidden size");
   SPARSED_CHECK(info->num_heads % info->num_kv_heads == 0, "heads are grouped evenly");

@@ -82,6 +82,23 @@ class RecordingBackend : public kernels::Backend {
   absl::Status SiluMul(kernels::TensorView out, kernels::TensorView gate_up) override {
     return Rounded(out, backend_->SiluMul(out, gate_up));
   }
+  absl::Status HeadNorm(kernels::TensorView x, const float* weight, float eps,
+                        int32_t head_dim) override {
+    return Rounded(x, backend_->HeadNorm(x, weight, eps, head_dim));
+  }
+  absl::Status RouteExperts(kernels::TensorView logits, int32_t per_row,
+                            const kernels::ExpertRouting& routing) override {
+    return backend_->RouteExperts(logits, per_row, routing);
+  }
+  absl::Status GroupedLinear(kernels::TensorView out, kernels::TensorView x,
+                             std::span<const std::unique_ptr<kernels::LinearWeight>> weights,
+                             const int32_t* first_slots) override {
+    return Rounded(out, backend_->GroupedLinear(out, x, weights, first_slots));
+  }
+  absl::Status SumExperts(kernels::TensorView out, kernels::TensorView x,
+                          const kernels::ExpertRouting& routing, int32_t per_row) override {
+    return Rounded(out, backend_->SumExperts(out, x, routing, per_row));
+  }
   absl::Status Attention(const kernels::AttentionParams& params) override;
   absl::Status GatherRows(kernels::TensorView out, kernels::TensorView x,
                           const int32_t* rows) override {

@@ -71,6 +71,7 @@ kernels::BackendInfo FakeBackend::Info() const {
   info.device = "fake";
   info.description = "a backend without arithmetic, for tests";
   info.row_alignment = options_.row_alignment;
+  info.has_experts = options_.has_experts;
   info.memory_total_bytes = options_.memory_bytes;
   info.allocated_bytes = allocated_bytes_;
   return info;
@@ -164,6 +165,43 @@ absl::Status FakeBackend::Rope(kernels::TensorView /*x*/, const int32_t* /*posit
 absl::Status FakeBackend::SiluMul(kernels::TensorView out, kernels::TensorView /*gate_up*/) {
   ZeroRows(out);
   return Call("SiluMul");
+}
+
+absl::Status FakeBackend::HeadNorm(kernels::TensorView /*x*/, const float* /*weight*/,
+                                   float /*eps*/, int32_t /*head_dim*/) {
+  return Call("HeadNorm");
+}
+
+// Row t goes to the experts 0 to per_row - 1.
+absl::Status FakeBackend::RouteExperts(kernels::TensorView logits, int32_t per_row,
+                                       const kernels::ExpertRouting& routing) {
+  const auto rows = static_cast<int32_t>(logits.rows);
+  for (int32_t e = 0; e <= logits.cols; ++e) routing.first_slots[e] = std::min(e, per_row) * rows;
+  for (int32_t i = 0; i < rows * per_row; ++i) {
+    routing.slots[i] = i % per_row * rows + i / per_row;
+    routing.rows[routing.slots[i]] = i / per_row;
+    routing.weights[i] = 0;
+  }
+  return Call("RouteExperts");
+}
+
+absl::Status FakeBackend::GroupedLinear(
+    kernels::TensorView out, kernels::TensorView x,
+    std::span<const std::unique_ptr<kernels::LinearWeight>> weights, const int32_t* first_slots) {
+  SPARSED_CHECK(first_slots[weights.size()] == x.rows && x.rows == out.rows,
+                "GroupedLinear: slots");
+  for (const auto& weight : weights) {
+    SPARSED_CHECK(x.cols == weight->in_features && out.cols == weight->out_features,
+                  "GroupedLinear: shapes");
+  }
+  ZeroRows(out);
+  return Call("GroupedLinear");
+}
+
+absl::Status FakeBackend::SumExperts(kernels::TensorView out, kernels::TensorView x,
+                                     const kernels::ExpertRouting& /*routing*/, int32_t per_row) {
+  SPARSED_CHECK(x.rows == out.rows * per_row && x.cols == out.cols, "SumExperts: shapes");
+  return Call("SumExperts");
 }
 
 absl::Status FakeBackend::Attention(const kernels::AttentionParams& params) {

@@ -22,6 +22,7 @@ namespace sparsed::testing {
 struct FakeBackendOptions {
   int32_t mask_token_id = 5;  // sampled for mask_seeds only
   int32_t row_alignment = 1;
+  bool has_experts = true;
   uint64_t memory_bytes = uint64_t{1} << 40;  // Alloc refuses beyond
   std::set<uint64_t> nan_seeds;               // requests with these seeds get NaN confidences
   std::set<uint64_t> mask_seeds;              // these sample the mask token about every other time
@@ -69,6 +70,15 @@ class FakeBackend : public kernels::Backend {
   absl::Status Rope(kernels::TensorView x, const int32_t* positions, const float* cos_sin,
                     int32_t head_dim) override;
   absl::Status SiluMul(kernels::TensorView out, kernels::TensorView gate_up) override;
+  absl::Status HeadNorm(kernels::TensorView x, const float* weight, float eps,
+                        int32_t head_dim) override;
+  absl::Status RouteExperts(kernels::TensorView logits, int32_t per_row,
+                            const kernels::ExpertRouting& routing) override;
+  absl::Status GroupedLinear(kernels::TensorView out, kernels::TensorView x,
+                             std::span<const std::unique_ptr<kernels::LinearWeight>> weights,
+                             const int32_t* first_slots) override;
+  absl::Status SumExperts(kernels::TensorView out, kernels::TensorView x,
+                          const kernels::ExpertRouting& routing, int32_t per_row) override;
   absl::Status Attention(const kernels::AttentionParams& params) override;
   absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) override;
   absl::Status GatherRows(kernels::TensorView out, kernels::TensorView x,

@@ -20,7 +20,7 @@ constexpr int kMixedRequests = 40;
 #endif
 
 // One of every family.
-constexpr const char* kShapes[] = {"tiny", "tiny-dream"};
+constexpr const char* kShapes[] = {"tiny", "tiny-dream", "tiny-llada-moe"};
 
 template <typename T>
 T Pick(std::mt19937& random, std::initializer_list<T> values) {

@@ -322,6 +322,7 @@ TEST_CASE("Synthetic models have the parameters of the checkpoints they stand fo
   REQUIRE(SyntheticModelInfo("llada-8b")->parameters == 8015581184);
   REQUIRE(SyntheticModelInfo("nano")->parameters == 17308032);
   REQUIRE(SyntheticModelInfo("dream-7b")->parameters == 7615616512);
+  REQUIRE(SyntheticModelInfo("llada-moe")->parameters == 7356880896);
 }
 
 TEST_CASE("An unknown synthetic shape is refused") {

@@ -99,4 +99,18 @@ TEST_CASE("A vocabulary smaller than the tokenizer's is refused") {
   REQUIRE_FALSE(LoadError(smaller.dir()).empty());
 }
 
+TEST_CASE("A model with experts is refused where the backend has none") {
+  testing::FakeBackendOptions options;
+  options.has_experts = false;
+  testing::FakeBackend backend(options);
+  const auto model = MakeSyntheticModel("tiny-llada-moe", 1, backend);
+  REQUIRE(model.status().code() == absl::StatusCode::kFailedPrecondition);
+  REQUIRE(
+      model.status().message() ==
+      "models of family llada-moe have layers with experts, which fake does not run; the device "
+      "cpu does");
+  REQUIRE(backend.calls() == 0);
+  REQUIRE(MakeSyntheticModel("tiny-dream", 1, backend).ok());
+}
+
 }  // namespace sparsed::engine

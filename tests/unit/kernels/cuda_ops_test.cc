@@ -101,6 +101,47 @@ TEST_CASE("a product's row on the device does not depend on the number of rows")
   }
 }
 
+TEST_CASE("a bias is added to a product on the device before it is rounded") {
+  const auto device = Device();
+  if (!device) return;
+  constexpr int kIn = 384;
+  constexpr int kOut = 1152;
+  const std::vector<uint16_t> weights = RandomBf16(kIn * kOut, 6, 0.05f);
+  std::vector<float> bias(kOut);
+  const std::vector<uint16_t> bias_bits = RandomBf16(kOut, 7, 3);
+  std::transform(bias_bits.begin(), bias_bits.end(), bias.begin(), FromBits);
+  const HostMatrix part = {weights.data(), DType::kBF16, kOut, kIn};
+  auto packed = device->PackLinear(std::span(&part, 1), bias);
+  REQUIRE(packed.ok());
+  REQUIRE((*packed)->has_bias);
+  for (const int rows : {1, 33, 300}) {
+    CAPTURE(rows);
+    const std::vector<uint16_t> x = RandomBf16(rows * kIn, 8, 1);
+    const Buffer x_device = Upload(*device, x);
+    auto y = device->Alloc(rows * kOut * 2);
+    REQUIRE(y.ok());
+    const TensorView out = View(*y, DType::kBF16, rows, kOut);
+    const TensorView in = View(x_device, DType::kBF16, rows, kIn);
+    REQUIRE(device->Linear(out, in, **packed, /*accumulate=*/false).ok());
+    const auto got = Download<uint16_t>(*device, y->data(), rows * kOut);
+    double worst = 0;
+    for (int r = 0; r < rows; ++r) {
+      for (int c = 0; c < kOut; c += 7) {
+        double exact = bias[c];
+        for (int k = 0; k < kIn; ++k) {
+          exact += double{FromBits(x[r * kIn + k])} * FromBits(weights[c * kIn + k]);
+        }
+        // One rounding to bf16, and what float32 sums leave.
+        const double error = std::abs(FromBits(got[r * kOut + c]) - exact);
+        worst = std::max(worst, error / (std::abs(exact) / 256 + 1e-4));
+      }
+    }
+    REQUIRE(worst <= 1);
+    REQUIRE(device->Linear(out, in, **packed, /*accumulate=*/true).code() ==
+            absl::StatusCode::kInvalidArgument);
+  }
+}
+
 TEST_CASE("set bits are counted on the device") {
   const auto device = Device();
   if (!device) return;

@@ -25,6 +25,23 @@ Json Dream7b() {
     "eos_token_id": 151643, "pad_token_id": 151643, "torch_dtype": "bfloat16"})");
 }
 
+// LLaDA-MoE-7B-A1B's, which lacks mask_token_id.
+Json LladaMoe() {
+  Json config = Json::parse(R"({
+    "architectures": ["LLaDAMoEModelLM"], "model_type": "llada", "hidden_size": 2048,
+    "num_hidden_layers": 16, "num_attention_heads": 16, "num_key_value_heads": 16,
+    "num_experts": 64, "num_experts_per_tok": 8, "expert_intermediate_size": 1024,
+    "dense_intermediate_size": 8192, "shared_expert_intermediate_size": null,
+    "qk_layernorm": true, "attention_bias": false, "clip_qkv": null, "hidden_act": "silu",
+    "rms_norm_eps": 1e-5, "rope_theta": 50000, "rope_scaling": null, "partial_rotary_factor": 1.0,
+    "moe_router_score_function": "softmax", "moe_router_enable_expert_bias": false,
+    "norm_topk_prob": null, "routed_scaling_factor": 1, "tie_word_embeddings": false,
+    "vocab_size": 157184, "max_position_embeddings": 8192, "eos_token_id": 156892,
+    "pad_token_id": 156892, "torch_dtype": "bfloat16"})");
+  config["moe_layer_freq"] = std::vector<int>(16, 1);
+  return config;
+}
+
 absl::StatusOr<ModelInfo> With(Json config, const std::string& key,
                                const std::optional<Json>& value) {
   config.erase(key);
@@ -115,10 +132,72 @@ TEST_CASE("what is not implemented of Dream is refused by name and value") {
       });
 }
 
+TEST_CASE("LLaDA-MoE's configuration is read") {
+  const auto info = ParseModelConfig(LladaMoe().dump());
+  INFO(info.status().ToString());
+  REQUIRE(info.ok());
+  CHECK(info->family == "llada-moe");
+  CHECK(info->num_layers == 16);
+  CHECK(info->num_kv_heads == 16);
+  CHECK(info->head_dim == 128);
+  CHECK(info->ffn_size == 0);
+  CHECK(info->experts.count == 64);
+  CHECK(info->experts.per_row == 8);
+  CHECK(info->experts.ffn_size == 1024);
+  CHECK(info->HasExperts(0));
+  CHECK(info->HasExperts(15));
+  CHECK(info->qk_norm);
+  CHECK(info->rounds_rotation);
+  CHECK(!info->qkv_bias);
+  CHECK(!info->predicts_next);
+  CHECK(info->max_tokens == 8192);
+  CHECK(info->mask_token_id == 156895);
+  CHECK(info->end_token_ids == std::vector<int32_t>{156892});
+  CHECK(info->norm_eps == 1e-5f);
+  CHECK(info->rope_theta == 50000.0f);
+
+  std::vector<int> freq(16, 1);
+  freq[0] = 0;
+  const auto dense = With(LladaMoe(), "moe_layer_freq", freq);
+  REQUIRE(dense.ok());
+  CHECK(!dense->HasExperts(0));
+  CHECK(dense->HasExperts(1));
+  CHECK(dense->ffn_size == 8192);
+  CHECK(With(LladaMoe(), "num_key_value_heads", nullptr)->num_kv_heads == 16);
+}
+
+TEST_CASE("what is not implemented of LLaDA-MoE is refused by name and value") {
+  CheckRefused(
+      LladaMoe(),
+      {
+          {"hidden_act", "gelu", "hidden_act is \"gelu\"", "\"silu\""},
+          {"attention_bias", true, "attention_bias is true", "false"},
+          {"qk_layernorm", std::nullopt, "qk_layernorm is absent", "true"},
+          {"clip_qkv", 8, "clip_qkv is 8", "null"},
+          {"partial_rotary_factor", 0.5, "partial_rotary_factor is 0.5", "1"},
+          {"shared_expert_intermediate_size", 1024, "shared_expert_intermediate_size is 1024",
+           "null"},
+          {"moe_router_score_function", "sigmoid", "moe_router_score_function is \"sigmoid\"",
+           "\"softmax\""},
+          {"moe_router_enable_expert_bias", true, "moe_router_enable_expert_bias is true", "false"},
+          {"num_experts", 0, "num_experts is 0", "an integer from 1 to 1024"},
+          {"num_experts_per_tok", 65, "num_experts_per_tok is 65", "an integer from 1 to 64"},
+          {"expert_intermediate_size", -1, "expert_intermediate_size is -1", "an integer from 1"},
+          {"moe_layer_freq", std::nullopt, "moe_layer_freq is absent",
+           "an array of 16 numbers 0 or 1"},
+          {"moe_layer_freq", std::vector<int>(15, 1), "moe_layer_freq is [1",
+           "an array of 16 numbers"},
+          {"moe_layer_freq", std::vector<int>(16, 2), "moe_layer_freq is [2",
+           "an array of 16 numbers"},
+          {"eos_token_id", 156895, "mask_token_id is absent", "another id than eos_token_id"},
+      });
+}
+
 TEST_CASE("the architecture chooses the family, not the model type") {
   Json config = Dream7b();
   config["model_type"] = "llada";
   CHECK(ParseModelConfig(config.dump())->family == "dream");
+  REQUIRE(LladaMoe()["model_type"] == "llada");
   config["architectures"] = Json::array({"Other", "DreamModel"});
   CHECK(ParseModelConfig(config.dump())->family == "dream");
 }
