@@ -10,17 +10,37 @@
 
 namespace sparsed::engine {
 
-enum class Remasking : uint8_t { kLowConfidence, kRandom };
+// Which masked positions a step commits. The first two are LLaDA's, the others Dream's.
+enum class Remasking : uint8_t {
+  kLowConfidence,  // the tokens of highest probability
+  kRandom,         // positions at random
+  kOrigin,         // each position with the same probability
+  kMaskgitPlus,    // the tokens of highest probability, as they are drawn
+  kTopkMargin,     // the largest lead over the runner-up
+  kEntropy,        // the lowest entropy
+};
+// The rules of Dream's sampler; they have its schedule, too. See decoding_schedule.h.
+bool IsDreamRule(Remasking remasking);
+// What a request that names no rule gets.
+Remasking DefaultRemasking(const ModelInfo& model);
+
 enum class SparseMode : uint8_t { kOff, kSparseD, kAuto };
 enum class SelectionScale : uint8_t { kHeadDim, kNumHeads };
 
 struct SamplingParams {
   int32_t steps = 0;  // T: 1..G, a multiple of the number of decoding blocks G / block_length
-  int32_t block_length = 0;  // of a decoding block; divides G
+  int32_t block_length = 0;  // of a decoding block; divides G, and is G with Dream's rules
   float temperature = 0;     // 0: greedy; finite, 0..100
   uint64_t seed = 0;
   Remasking remasking = Remasking::kLowConfidence;
-  float cfg_scale = 0;      // > 0: two passes a step, each with its own pattern; finite, 0..100
+  float cfg_scale = 0;  // > 0: two passes a step, each with its own pattern; finite, 0..100
+  // Dream's rules only.
+  float top_p = 1;                  // (0, 1]; 1: all tokens
+  int32_t top_k = 0;                // 0: all tokens
+  float algorithm_temperature = 0;  // of the choice of positions; finite, 0..100
+  // LLaDA's rules only: the first end token is never sampled; end tokens are committed last.
+  bool logits_eos_inf = false;
+  bool confidence_eos_eot_inf = false;
   bool stop_at_end = true;  // do not compute decoding blocks behind the first end token
 };
 

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/block_mask.h"
+#include "kernels/confidence_rule.h"
 #include "kernels/tensor_view.h"
 
 namespace sparsed::kernels {
@@ -136,11 +137,6 @@ struct ExpertRouting {
   float* weights = nullptr;        // [T, K], of these slots
 };
 
-enum class ConfidenceRule : uint8_t {
-  kProbability,  // softmax of the noise-free, untempered logits at the chosen token
-  kRandom,       // uniform in [0, 1) from (seed, step, position)
-};
-
 // One row of logits to sample from. Random numbers are counter-based: they depend on (seed, step,
 // position, vocabulary index) and on nothing else.
 struct SampleRow {
@@ -148,6 +144,14 @@ struct SampleRow {
   int32_t uncond_row = -1;  // of `logits`; >= 0: l = u + (cfg_scale + 1) (c - u)
   float cfg_scale = 0;
   float temperature = 0;  // 0: argmax, ties to the lowest id; else l + temperature * Gumbel
+  // Of the tempered softmax only the most probable tokens are kept: until more than top_p is
+  // covered, and at most top_k. Tokens tied with the last one kept are kept, too.
+  float top_p = 1;               // 1: all
+  int32_t top_k = 0;             // 0: all
+  int32_t forbidden_token = -1;  // its logit counts as -infinity; -1: none
+  // Their logits count as -infinity once the token is chosen: a row that chose one has the
+  // confidence 0, others are surer. -1: none. For kProbability and kRandom only.
+  int32_t unsure_tokens[2] = {-1, -1};
   ConfidenceRule rule = ConfidenceRule::kProbability;
   uint64_t seed = 0;
   uint32_t step = 0;
@@ -155,11 +159,15 @@ struct SampleRow {
 };
 
 // `count` rows [first, first + count) of a SampleRows result compete; the `keep` most confident are
-// committed, ties to the lower row.
+// committed, ties to the lower row. With a temperature above 0 they are drawn instead, one after
+// the other, with probabilities proportional to exp(confidence / temperature).
 struct CommitGroup {
   int32_t first = 0;
   int32_t count = 0;
   int32_t keep = 0;
+  float temperature = 0;
+  uint64_t seed = 0;  // of the draws, with step; temperature > 0 only
+  uint32_t step = 0;
 };
 
 // One device, one stream of work. Not thread-safe: one thread at a time may use it. Operations are
@@ -227,8 +235,8 @@ class Backend {
   // out[r] = x[rows[r]]; rows [R] i32 on the device. out [R, E].
   virtual absl::Status GatherRows(TensorView out, TensorView x, const int32_t* rows) = 0;
   // Samples one token a row. logits [*, V] f32; rows: host memory; tokens, confidences
-  // [rows.size()] on the device. A row with a NaN logit gets confidence NaN. If a row has
-  // uncond_row >= 0, its logits row is overwritten by the guided logits.
+  // [rows.size()] on the device. A row with a NaN logit gets confidence NaN. The logits of the rows
+  // may be overwritten: by the guided ones, and where a token is forbidden or unsure.
   virtual absl::Status SampleRows(TensorView logits, std::span<const SampleRow> rows,
                                   int32_t* tokens, float* confidences) = 0;
   // chosen: on the device, for each group in turn `keep` row indices (into confidences), most

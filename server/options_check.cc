@@ -1,7 +1,9 @@
 #include "server/options_check.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <system_error>
 
 namespace sparsed::server {
@@ -17,50 +19,77 @@ void CheckRange(const std::string& field, float value, float low, float high,
   violations.Add(field, value, " is not a number from ", low, " to ", high);
 }
 
-engine::Remasking ReadRemasking(v1::Remasking remasking, const std::string& family,
+engine::Remasking ReadRemasking(v1::Remasking remasking, engine::Remasking of_family,
                                 Violations& violations) {
   switch (remasking) {
     case v1::REMASKING_UNSPECIFIED:
+      return of_family;
     case v1::REMASKING_LOW_CONFIDENCE:
       return engine::Remasking::kLowConfidence;
     case v1::REMASKING_RANDOM:
       return engine::Remasking::kRandom;
+    case v1::REMASKING_ORIGIN:
+      return engine::Remasking::kOrigin;
+    case v1::REMASKING_MASKGIT_PLUS:
+      return engine::Remasking::kMaskgitPlus;
+    case v1::REMASKING_TOPK_MARGIN:
+      return engine::Remasking::kTopkMargin;
+    case v1::REMASKING_ENTROPY:
+      return engine::Remasking::kEntropy;
     default:
-      break;
+      violations.Add("sampling.remasking", static_cast<int>(remasking), " is no known value");
+      return of_family;
   }
-  if (v1::Remasking_IsValid(remasking)) {
-    violations.Add("sampling.remasking", v1::Remasking_Name(remasking),
-                   " is Dream's; models of family ", family,
-                   " take REMASKING_LOW_CONFIDENCE or REMASKING_RANDOM");
-  } else {
-    violations.Add("sampling.remasking", static_cast<int>(remasking), " is no known value");
-  }
-  return engine::Remasking::kLowConfidence;
 }
 
-void RefuseDreamOptions(const v1::SamplingOptions& options, const std::string& family,
-                        Violations& violations) {
-  const auto refuse = [&](bool present, const char* field) {
-    if (present) {
-      violations.Add(field, "is for Dream's samplers; the model is of family ", family);
+// The options that only one family of rules knows, and their ranges.
+void ReadRuleOptions(const v1::SamplingOptions& options, engine::SamplingParams& params,
+                     Violations& violations) {
+  const bool dream = engine::IsDreamRule(params.remasking);
+  const auto read = [&](bool present, bool known, const char* field, const char* rules) {
+    if (present && !known) {
+      violations.Add(field, "is for ", rules, " rules of remasking; this one is ",
+                     dream ? "Dream's" : "LLaDA's");
     }
+    return present && known;
   };
-  refuse(options.has_top_p(), "sampling.top_p");
-  refuse(options.has_top_k(), "sampling.top_k");
-  refuse(options.has_algorithm_temperature(), "sampling.algorithm_temperature");
+  if (read(options.has_top_p(), dream, "sampling.top_p", "Dream's")) {
+    params.top_p = options.top_p();
+    if (!(params.top_p > 0 && params.top_p <= 1)) {
+      violations.Add("sampling.top_p", params.top_p, " is not above 0 and at most 1");
+    }
+  }
+  if (read(options.has_top_k(), dream, "sampling.top_k", "Dream's")) {
+    constexpr uint32_t kAll = std::numeric_limits<int32_t>::max();
+    params.top_k = static_cast<int32_t>(std::min(options.top_k(), kAll));
+  }
+  if (read(options.has_algorithm_temperature(), dream, "sampling.algorithm_temperature",
+           "Dream's")) {
+    params.algorithm_temperature = options.algorithm_temperature();
+    CheckRange("sampling.algorithm_temperature", params.algorithm_temperature, 0, kMaxTemperature,
+               violations);
+  }
+  params.logits_eos_inf =
+      read(options.logits_eos_inf(), !dream, "sampling.logits_eos_inf", "LLaDA's");
+  params.confidence_eos_eot_inf =
+      read(options.confidence_eos_eot_inf(), !dream, "sampling.confidence_eos_eot_inf", "LLaDA's");
 }
 
 // Block length and steps against the canvas, which is not empty.
 void ReadSchedule(const v1::SamplingOptions& options, uint64_t canvas_tokens,
                   engine::SamplingParams& params, Violations& violations) {
+  const bool dream = engine::IsDreamRule(params.remasking);
   const uint64_t default_block =
-      canvas_tokens % kDefaultBlockLength == 0 ? kDefaultBlockLength : canvas_tokens;
+      !dream && canvas_tokens % kDefaultBlockLength == 0 ? kDefaultBlockLength : canvas_tokens;
   const uint64_t block = options.has_block_length() ? options.block_length() : default_block;
   const uint64_t steps = options.has_steps() ? options.steps() : canvas_tokens;
   const bool block_ok = block >= 1 && block <= canvas_tokens && canvas_tokens % block == 0;
   if (!block_ok) {
     violations.Add("sampling.block_length", block, " does not divide the canvas of ", canvas_tokens,
                    " tokens");
+  } else if (dream && block != canvas_tokens) {
+    violations.Add("sampling.block_length", block, " is not the canvas length ", canvas_tokens,
+                   "; Dream's rules of remasking know no decoding blocks");
   }
   if (steps < 1 || steps > canvas_tokens) {
     violations.Add("sampling.steps", steps, " is not from 1 to the canvas length ", canvas_tokens);
@@ -75,9 +104,11 @@ void ReadSchedule(const v1::SamplingOptions& options, uint64_t canvas_tokens,
 }  // namespace
 
 engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t canvas_tokens,
-                                    uint64_t default_seed, const std::string& family,
+                                    uint64_t default_seed, const engine::ModelInfo& model,
                                     Violations& violations) {
   engine::SamplingParams params;
+  params.remasking =
+      ReadRemasking(options.remasking(), engine::DefaultRemasking(model), violations);
   if (canvas_tokens > 0) {
     ReadSchedule(options, static_cast<uint64_t>(canvas_tokens), params, violations);
   }
@@ -86,9 +117,8 @@ engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t 
   params.cfg_scale = options.cfg_scale();
   CheckRange("sampling.cfg_scale", params.cfg_scale, 0, kMaxCfgScale, violations);
   params.seed = options.has_seed() ? options.seed() : default_seed;
-  params.remasking = ReadRemasking(options.remasking(), family, violations);
   params.stop_at_end = !options.has_stop_at_end() || options.stop_at_end();
-  RefuseDreamOptions(options, family, violations);
+  ReadRuleOptions(options, params, violations);
   return params;
 }
 

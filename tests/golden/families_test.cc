@@ -3,15 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "engine/checkpoint/checkpoint.h"
-#include "engine/model_folder.h"
-#include "tests/golden/golden_data.h"
+#include "tests/golden/family_engine.h"
 #include "tests/golden/gzip_file.h"
 #include "tests/testing/catch.h"
 
@@ -40,23 +36,6 @@ std::vector<FamilyCase> ReadCases(const std::string& folder) {
   return cases;
 }
 
-std::unique_ptr<engine::Engine> LoadFamily(const std::string& folder, Recording* recording) {
-  auto cpu = kernels::CreateBackend({"cpu", 0});
-  REQUIRE(cpu.ok());
-  auto backend = std::make_unique<RecordingBackend>(std::move(cpu).value(), recording);
-  const auto info = engine::ReadModelConfig(folder);
-  INFO(info.status().ToString());
-  REQUIRE(info.ok());
-  auto model = engine::LoadModel(folder, *info, *backend, {});
-  INFO(model.status().ToString());
-  REQUIRE(model.ok());
-  engine::EngineOptions options;
-  options.max_batch_tokens = 1024;
-  auto made = engine::Engine::Create(std::move(backend), std::move(model).value(), options);
-  REQUIRE(made.ok());
-  return std::move(made).value();
-}
-
 // The largest difference, as a share of the largest logit.
 double ErrorOf(const std::vector<float>& logits, const std::vector<float>& wanted) {
   REQUIRE(logits.size() == wanted.size());
@@ -75,7 +54,7 @@ double ErrorOf(const std::vector<float>& logits, const std::vector<float>& wante
 TEST_CASE("Every family's logits are its reference's") {
   const std::string name = GENERATE("llada-grouped", "dream", "dream-tied", "llada-moe");
   CAPTURE(name);
-  const std::string folder = RepositoryPath("tests/golden/families/" + name);
+  const std::string folder = FamilyFolder(name);
   Recording recording;
   recording.keep_logits = true;
   auto engine = LoadFamily(folder, &recording);

@@ -29,7 +29,7 @@ KERNELS_PUBLIC = r"kernels/(backend|tensor_view|block_mask|check|half)\.h"
 
 # First match wins: files, and what they may include beside the standard library and POSIX.
 RULES = [
-    (r"kernels/.*\.cuh?", [r"kernels/(tensor_view|block_mask|rng)\.h", r"kernels/cuda/.*", r"cuda.*",
+    (r"kernels/.*\.cuh?", [r"kernels/(tensor_view|block_mask|confidence_rule|rng)\.h", r"kernels/cuda/.*", r"cuda.*",
                            r"cublas.*", r"mma\.h"]),
     (r"kernels/cpu/.*", [r"kernels/[^/]*\.h", r"kernels/cpu/.*", r"absl/(status|strings)/.*",
                          r"immintrin\.h", r"dnnl\.hp?p?", r"oneapi/dnnl/.*"]),

@@ -45,7 +45,12 @@ void MakeHoles(std::mt19937& random, bool first_is_given, Request& request) {
 
 Request RandomRequest(std::mt19937& random, const ModelInfo& model) {
   const int32_t gen_length = Pick(random, {8, 16, 24, 32, 48});
-  const int32_t block_length = Pick(random, {gen_length, gen_length / 2, 8});
+  const Remasking remasking =
+      Pick(random, {Remasking::kLowConfidence, Remasking::kLowConfidence, Remasking::kRandom,
+                    Remasking::kOrigin, Remasking::kMaskgitPlus, Remasking::kTopkMargin,
+                    Remasking::kEntropy});
+  const bool dream = IsDreamRule(remasking);
+  const int32_t block_length = dream ? gen_length : Pick(random, {gen_length, gen_length / 2, 8});
   const int32_t blocks = gen_length / block_length;
   const int32_t steps = blocks * (1 + static_cast<int32_t>(random() % block_length));
   const int32_t prompt_tokens = 1 + static_cast<int32_t>(random() % 300);
@@ -53,8 +58,14 @@ Request RandomRequest(std::mt19937& random, const ModelInfo& model) {
   request.sampling.seed = random();
   request.sampling.temperature = Pick(random, {0.0f, 0.0f, 0.7f, 1.5f});
   request.sampling.cfg_scale = Pick(random, {0.0f, 0.0f, 1.0f});
-  request.sampling.remasking =
-      Pick(random, {Remasking::kLowConfidence, Remasking::kLowConfidence, Remasking::kRandom});
+  request.sampling.remasking = remasking;
+  if (dream) {
+    request.sampling.top_p = Pick(random, {1.0f, 0.9f});
+    request.sampling.top_k = Pick(random, {0, 20});
+    request.sampling.algorithm_temperature = Pick(random, {0.0f, 0.5f});
+  } else {
+    request.sampling.confidence_eos_eot_inf = Pick(random, {false, true});
+  }
   request.sampling.stop_at_end = Pick(random, {true, false});
   request.sparse.mode = Pick(
       random, {SparseMode::kOff, SparseMode::kSparseD, SparseMode::kSparseD, SparseMode::kAuto});

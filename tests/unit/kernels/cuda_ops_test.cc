@@ -306,7 +306,14 @@ TEST_CASE("sampling and commits on the device equal the CPU's") {
     SampleRow row;
     row.row = r;
     row.temperature = r % 3 == 0 ? 0.0f : 0.7f;
-    row.rule = r % 5 == 4 ? ConfidenceRule::kRandom : ConfidenceRule::kProbability;
+    constexpr ConfidenceRule kRules[] = {
+        ConfidenceRule::kProbability, ConfidenceRule::kSampledProbability, ConfidenceRule::kMargin,
+        ConfidenceRule::kNegativeEntropy, ConfidenceRule::kRandom};
+    row.rule = kRules[r % 5];
+    if (r % 4 == 1) row.top_p = 0.8f;
+    if (r % 8 == 5 || r % 8 == 2) row.top_k = 9;
+    if (r % 10 == 0) row.unsure_tokens[r % 2] = 17;
+    if (r % 10 == 5) row.forbidden_token = 0;
     row.seed = 1000 + r / 2;
     row.step = r % 7;
     row.position = r * 3;
@@ -330,7 +337,8 @@ TEST_CASE("sampling and commits on the device equal the CPU's") {
     std::vector<float> ranked(300);
     for (int i = 0; i < 300; ++i) ranked[i] = static_cast<float>(i * 37 % 50) / 50;
     const Buffer ranked_buffer = Upload(backend, ranked);
-    const std::vector<CommitGroup> groups = {{0, 100, 7}, {100, 3, 3}, {103, 0, 0}, {103, 197, 60}};
+    const std::vector<CommitGroup> groups = {
+        {0, 100, 7}, {100, 3, 3}, {103, 0, 0}, {103, 197, 60, 0.2f, 7, 3}};
     const Buffer chosen_buffer = Upload(backend, std::vector<int32_t>(70, -1));
     REQUIRE(
         backend.CommitRows(ranked_buffer.as<float>(), groups, chosen_buffer.as<int32_t>()).ok());
@@ -348,7 +356,7 @@ TEST_CASE("sampling and commits on the device equal the CPU's") {
       continue;
     }
     REQUIRE(tokens[i] == want_tokens[i]);
-    REQUIRE(confidences[i] == Approx(want_confidences[i]).epsilon(1e-4));
+    REQUIRE(confidences[i] == Approx(want_confidences[i]).epsilon(1e-4).margin(1e-6));
   }
 }
 
