@@ -25,7 +25,7 @@ ABSL = r"absl/.*"
 JSON = r"nlohmann/.*"
 ENGINE_PUBLIC = (r"engine/(engine|model|model_folder|model_info|request|sequence|step_scheduler"
                  r"|step_times|status_macros|tokenizer/(tokenizer|chat_template|text_assembler))\.h")
-KERNELS_PUBLIC = r"kernels/(backend|tensor_view|block_mask|check|half)\.h"
+KERNELS_PUBLIC = r"kernels/(backend|tensor_view|block_mask|check|half|rng)\.h"
 
 # First match wins: files, and what they may include beside the standard library and POSIX.
 RULES = [
