@@ -36,6 +36,8 @@ class Gemm {
   // W [out, in] = `parts` below one another, all with the same cols. The parts are not needed
   // afterwards. Errors: INTERNAL.
   virtual absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts) = 0;
+  // The bytes() of a weight [out, in]. Errors: INTERNAL.
+  virtual absl::StatusOr<size_t> PackedBytes(int64_t out_features, int64_t in_features) = 0;
 };
 
 // `pool` must outlive the result.
