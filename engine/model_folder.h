@@ -1,5 +1,5 @@
 // Everything that a folder with a checkpoint gives: the one way to load a model.
-// Next: engine/checkpoint/checkpoint.h, engine/models/llada.h
+// Next: engine/folder_parts.h, engine/models/llada.h
 #pragma once
 
 #include <functional>

@@ -23,7 +23,8 @@ struct ModelInfo {
   std::vector<int32_t> end_token_ids;
   float norm_eps = 0;
   float rope_theta = 0;
-  std::string dtype;  // of the weights in the checkpoint: "bf16"
+  std::string dtype;              // of the weights in the checkpoint: "bf16"
+  float default_temperature = 0;  // of requests that name none: generation_config.json's, or 0
 };
 
 }  // namespace sparsed::engine
