@@ -24,6 +24,21 @@ void Describe(const ServedModel& model, bool ready, v1::Model* out) {
   out->set_mask_token_id(static_cast<uint32_t>(info.mask_token_id));
   out->set_dtype(info.dtype);
   out->set_device(model.device);
+  const auto text = [&model](int32_t id) {
+    return model.tokenizer->Decode({id}, /*keep_special=*/true);
+  };
+  out->set_mask_token(text(info.mask_token_id));
+  for (const int32_t id : info.end_token_ids) {
+    v1::Token* token = out->add_end_tokens();
+    token->set_id(static_cast<uint32_t>(id));
+    token->set_text(text(id));
+  }
+  out->set_hidden_size(static_cast<uint32_t>(info.hidden_size));
+  out->set_ffn_size(static_cast<uint32_t>(info.ffn_size));
+  out->set_tokenizer(model.tokenizer->Describe());
+  out->set_chat_template(model.chat_template != nullptr);
+  out->set_memory_bytes(model.memory_bytes);
+  out->set_default_temperature(info.default_temperature);
   out->set_ready(ready);
 }
 

@@ -75,20 +75,21 @@ void ReadSchedule(const v1::SamplingOptions& options, uint64_t canvas_tokens,
 }  // namespace
 
 engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t canvas_tokens,
-                                    uint64_t default_seed, const std::string& family,
+                                    uint64_t default_seed, const engine::ModelInfo& model,
                                     Violations& violations) {
   engine::SamplingParams params;
   if (canvas_tokens > 0) {
     ReadSchedule(options, static_cast<uint64_t>(canvas_tokens), params, violations);
   }
-  params.temperature = options.temperature();
+  params.temperature =
+      options.has_temperature() ? options.temperature() : model.default_temperature;
   CheckRange("sampling.temperature", params.temperature, 0, kMaxTemperature, violations);
   params.cfg_scale = options.cfg_scale();
   CheckRange("sampling.cfg_scale", params.cfg_scale, 0, kMaxCfgScale, violations);
   params.seed = options.has_seed() ? options.seed() : default_seed;
-  params.remasking = ReadRemasking(options.remasking(), family, violations);
+  params.remasking = ReadRemasking(options.remasking(), model.family, violations);
   params.stop_at_end = !options.has_stop_at_end() || options.stop_at_end();
-  RefuseDreamOptions(options, family, violations);
+  RefuseDreamOptions(options, model.family, violations);
   return params;
 }
 

@@ -44,6 +44,16 @@ TEST_CASE_METHOD(ValidateFixture, "validate: defaults") {
   CHECK_FALSE(valid.token_confidences);
 }
 
+TEST_CASE_METHOD(ValidateFixture, "validate: the checkpoint's temperature is the default") {
+  info.default_temperature = 0.25f;
+  CHECK_FALSE(Check(Good()).has_value());
+  CHECK(valid.request.sampling.temperature == 0.25f);
+  v1::GenerateRequest greedy = Good();
+  Sampling(greedy).set_temperature(0);
+  CHECK_FALSE(Check(greedy).has_value());
+  CHECK(valid.request.sampling.temperature == 0);
+}
+
 TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   v1::GenerateRequest request = Good();
   v1::SamplingOptions& sampling = Sampling(request);
