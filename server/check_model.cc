@@ -38,8 +38,11 @@ class Lines {
   std::vector<std::pair<std::string, std::string>> lines_;
 };
 
-std::string MiB(uint64_t bytes) {
-  return absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / (1 << 20));
+std::string Size(uint64_t bytes) {
+  constexpr double kKiB = 1024;
+  const auto value = static_cast<double>(bytes);
+  return value < kKiB * kKiB ? absl::StrFormat("%.1f KiB", value / kKiB)
+                             : absl::StrFormat("%.1f MiB", value / (kKiB * kKiB));
 }
 
 // 5 "<|mask|>"
@@ -87,12 +90,12 @@ void AddDevice(const engine::DeviceNeeds& needs, int64_t max_batch_tokens, Lines
     lines.Add("memory" + on, "cannot be served there: ", needs.error);
     return;
   }
-  lines.Add("memory" + on, MiB(needs.weights_bytes + needs.workspace_bytes), ": weights ",
-            MiB(needs.weights_bytes), ", steps of up to ", max_batch_tokens, " tokens ",
-            MiB(needs.workspace_bytes));
+  lines.Add("memory" + on, Size(needs.weights_bytes + needs.workspace_bytes), ": weights ",
+            Size(needs.weights_bytes), ", steps of up to ", max_batch_tokens, " tokens ",
+            Size(needs.workspace_bytes));
   std::vector<std::string> patterns;
   for (const auto& [tokens, bytes] : needs.patterns) {
-    patterns.push_back(absl::StrCat(tokens, " tokens ", MiB(bytes)));
+    patterns.push_back(absl::StrCat(tokens, " tokens ", Size(bytes)));
   }
   lines.Add("and a sparse request of", absl::StrJoin(patterns, ", "));
 }
@@ -120,7 +123,7 @@ std::string ReportText(const std::string& dir, const engine::ModelReport& report
   AddGeneration(report.generation, lines);
   if (report.tensors_found > 0) {
     lines.Add("tensors", report.tensors_found, " of ", report.tensor_dtype, ", ",
-              MiB(report.tensor_bytes), "; ", report.missing_tensors.size(), " missing, ",
+              Size(report.tensor_bytes), "; ", report.missing_tensors.size(), " missing, ",
               report.extra_tensors.size(), " not of the model");
   }
   AddNames("missing", report.missing_tensors, lines);

@@ -220,7 +220,7 @@ TEST_CASE("mutated vocab.json, merges.txt and their configuration") {
           "added_tokens_decoder": {"300": {"content": "<x>", "lstrip": true, "special": true},
                                    "301": {"content": "<y>", "rstrip": true}}})"};
   int loaded = 0;
-  for (uint32_t i = 0; i < 3000; ++i) {
+  for (uint32_t i = 0; i < 1500; ++i) {
     INFO("seed " << i);
     Mutator mutator(i);
     std::string mutated[] = {files[0], files[1], files[2]};
@@ -231,7 +231,7 @@ TEST_CASE("mutated vocab.json, merges.txt and their configuration") {
       REQUIRE(definition.status().code() == absl::StatusCode::kInvalidArgument);
     }
   }
-  CHECK(loaded > 100);
+  CHECK(loaded > 50);
 }
 
 TEST_CASE("mutated chat templates") {
