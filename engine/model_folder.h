@@ -1,5 +1,5 @@
 // Everything that a folder with a checkpoint gives: the one way to load a model.
-// Next: engine/checkpoint/checkpoint.h, engine/models/families.h
+// Next: engine/folder_parts.h, engine/models/families.h
 #pragma once
 
 #include <functional>
@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "engine/checkpoint/checkpoint.h"
 #include "engine/model.h"
 #include "engine/tokenizer/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -27,10 +28,9 @@ using LoadProgress = std::function<void(int done, int total)>;
 absl::StatusOr<ModelFolder> LoadModelFolder(const std::string& dir, kernels::Backend& backend,
                                             const LoadProgress& progress);
 
-// The model alone, of a folder that need not have a tokenizer. `info` is what ReadModelConfig
-// gives. Errors: as above.
-absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& dir, ModelInfo info,
-                                                 kernels::Backend& backend,
+// The model alone; `checkpoint` must hold the family's tensors. Errors: as above.
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Checkpoint& checkpoint,
+                                                 const ModelInfo& info, kernels::Backend& backend,
                                                  const LoadProgress& progress);
 
 // A model with random weights made on the spot: "llada-8b", "dream-7b", "llada-moe", "nano", or

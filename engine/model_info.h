@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/remasking.h"
+
 namespace sparsed::engine {
 
 // The feed-forward layers that are experts, of which each row takes some.
@@ -13,6 +15,16 @@ struct ExpertInfo {
   int32_t per_row = 0;
   int32_t ffn_size = 0;      // of one expert
   std::vector<bool> layers;  // num_layers: whether the layer has them; the others are dense
+};
+
+// What a request gets that does not say: the family's, or generation_config.json's.
+struct SamplingDefaults {
+  Remasking remasking = Remasking::kLowConfidence;
+  float temperature = 0;
+  // With Dream's rules only.
+  float top_p = 1;
+  int32_t top_k = 0;
+  float algorithm_temperature = 0;
 };
 
 struct ModelInfo {
@@ -40,6 +52,7 @@ struct ModelInfo {
   float norm_eps = 0;
   float rope_theta = 0;
   std::string dtype;  // of the weights in the checkpoint: "bf16"
+  SamplingDefaults defaults;
 
   bool HasExperts(int32_t layer) const { return experts.count > 0 && experts.layers[layer]; }
 };

@@ -149,14 +149,6 @@ void CheckScales(const Request& request, Violations& violations) {
 
 }  // namespace
 
-bool IsDreamRule(Remasking remasking) {
-  return remasking != Remasking::kLowConfidence && remasking != Remasking::kRandom;
-}
-
-Remasking DefaultRemasking(const ModelInfo& model) {
-  return model.family == "dream" ? Remasking::kOrigin : Remasking::kLowConfidence;
-}
-
 Request MakeRequest(const std::vector<int32_t>& prompt, int32_t gen_length, int32_t mask_token_id) {
   Request request;
   request.ids = prompt;

@@ -7,22 +7,9 @@
 #include <vector>
 
 #include "engine/model_info.h"
+#include "engine/remasking.h"
 
 namespace sparsed::engine {
-
-// Which masked positions a step commits. The first two are LLaDA's, the others Dream's.
-enum class Remasking : uint8_t {
-  kLowConfidence,  // the tokens of highest probability
-  kRandom,         // positions at random
-  kOrigin,         // each position with the same probability
-  kMaskgitPlus,    // the tokens of highest probability, as they are drawn
-  kTopkMargin,     // the largest lead over the runner-up
-  kEntropy,        // the lowest entropy
-};
-// The rules of Dream's sampler; they have its schedule, too. See decoding_schedule.h.
-bool IsDreamRule(Remasking remasking);
-// What a request that names no rule gets.
-Remasking DefaultRemasking(const ModelInfo& model);
 
 enum class SparseMode : uint8_t { kOff, kSparseD, kAuto };
 enum class SelectionScale : uint8_t { kHeadDim, kNumHeads };

@@ -255,4 +255,9 @@ struct BackendOptions {
 absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options,
                                                        std::string* why = nullptr);
 
+// What a model would take on a device that need not be there: Alloc and PackLinear give what has a
+// size and no memory, and Info counts it as that device's backend would. Copies in do nothing,
+// operations fail. Device: "cpu" or "cuda". Errors: INVALID_ARGUMENT (another).
+absl::StatusOr<std::unique_ptr<Backend>> CreateMeasuringBackend(const std::string& device);
+
 }  // namespace sparsed::kernels

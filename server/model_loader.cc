@@ -72,6 +72,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Config& config, con
   SPARSED_RETURN_IF_ERROR(WarmUp(*loaded->engine));
 
   ServedModel& served = loaded->served;
+  served.memory_bytes = loaded->engine->backend_info().allocated_bytes;
   served.name = config.model_name;
   served.info = &loaded->engine->model_info();
   served.tokenizer = loaded->tokenizer.get();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <system_error>
 
@@ -19,33 +20,39 @@ void CheckRange(const std::string& field, float value, float low, float high,
   violations.Add(field, value, " is not a number from ", low, " to ", high);
 }
 
-engine::Remasking ReadRemasking(v1::Remasking remasking, engine::Remasking of_family,
+struct Rule {
+  v1::Remasking wire;
+  engine::Remasking engine;
+};
+constexpr Rule kRules[] = {
+    {v1::REMASKING_LOW_CONFIDENCE, engine::Remasking::kLowConfidence},
+    {v1::REMASKING_RANDOM, engine::Remasking::kRandom},
+    {v1::REMASKING_ORIGIN, engine::Remasking::kOrigin},
+    {v1::REMASKING_MASKGIT_PLUS, engine::Remasking::kMaskgitPlus},
+    {v1::REMASKING_TOPK_MARGIN, engine::Remasking::kTopkMargin},
+    {v1::REMASKING_ENTROPY, engine::Remasking::kEntropy},
+};
+
+engine::Remasking ReadRemasking(v1::Remasking remasking, engine::Remasking of_model,
                                 Violations& violations) {
-  switch (remasking) {
-    case v1::REMASKING_UNSPECIFIED:
-      return of_family;
-    case v1::REMASKING_LOW_CONFIDENCE:
-      return engine::Remasking::kLowConfidence;
-    case v1::REMASKING_RANDOM:
-      return engine::Remasking::kRandom;
-    case v1::REMASKING_ORIGIN:
-      return engine::Remasking::kOrigin;
-    case v1::REMASKING_MASKGIT_PLUS:
-      return engine::Remasking::kMaskgitPlus;
-    case v1::REMASKING_TOPK_MARGIN:
-      return engine::Remasking::kTopkMargin;
-    case v1::REMASKING_ENTROPY:
-      return engine::Remasking::kEntropy;
-    default:
-      violations.Add("sampling.remasking", static_cast<int>(remasking), " is no known value");
-      return of_family;
+  for (const Rule& rule : kRules) {
+    if (rule.wire == remasking) return rule.engine;
   }
+  if (remasking != v1::REMASKING_UNSPECIFIED) {
+    violations.Add("sampling.remasking", static_cast<int>(remasking), " is no known value");
+  }
+  return of_model;
 }
 
 // The options that only one family of rules knows, and their ranges.
-void ReadRuleOptions(const v1::SamplingOptions& options, engine::SamplingParams& params,
-                     Violations& violations) {
+void ReadRuleOptions(const v1::SamplingOptions& options, const engine::SamplingDefaults& defaults,
+                     engine::SamplingParams& params, Violations& violations) {
   const bool dream = engine::IsDreamRule(params.remasking);
+  if (dream) {
+    params.top_p = defaults.top_p;
+    params.top_k = defaults.top_k;
+    params.algorithm_temperature = defaults.algorithm_temperature;
+  }
   const auto read = [&](bool present, bool known, const char* field, const char* rules) {
     if (present && !known) {
       violations.Add(field, "is for ", rules, " rules of remasking; this one is ",
@@ -103,22 +110,28 @@ void ReadSchedule(const v1::SamplingOptions& options, uint64_t canvas_tokens,
 
 }  // namespace
 
+v1::Remasking ToProto(engine::Remasking remasking) {
+  const auto* rule = std::find_if(std::begin(kRules), std::end(kRules),
+                                  [&](const Rule& known) { return known.engine == remasking; });
+  return rule->wire;
+}
+
 engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t canvas_tokens,
                                     uint64_t default_seed, const engine::ModelInfo& model,
                                     Violations& violations) {
   engine::SamplingParams params;
-  params.remasking =
-      ReadRemasking(options.remasking(), engine::DefaultRemasking(model), violations);
+  params.remasking = ReadRemasking(options.remasking(), model.defaults.remasking, violations);
   if (canvas_tokens > 0) {
     ReadSchedule(options, static_cast<uint64_t>(canvas_tokens), params, violations);
   }
-  params.temperature = options.temperature();
+  params.temperature =
+      options.has_temperature() ? options.temperature() : model.defaults.temperature;
   CheckRange("sampling.temperature", params.temperature, 0, kMaxTemperature, violations);
   params.cfg_scale = options.cfg_scale();
   CheckRange("sampling.cfg_scale", params.cfg_scale, 0, kMaxCfgScale, violations);
   params.seed = options.has_seed() ? options.seed() : default_seed;
   params.stop_at_end = !options.has_stop_at_end() || options.stop_at_end();
-  ReadRuleOptions(options, params, violations);
+  ReadRuleOptions(options, model.defaults, params, violations);
   return params;
 }
 

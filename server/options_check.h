@@ -22,6 +22,7 @@ inline constexpr size_t kMaxStopBytes = 256;
 engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t canvas_tokens,
                                     uint64_t default_seed, const engine::ModelInfo& model,
                                     Violations& violations);
+v1::Remasking ToProto(engine::Remasking remasking);
 engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& violations);
 // infill: stop strings are not for templates with holes.
 std::vector<std::string> ReadStops(const v1::SamplingOptions& options, bool infill,

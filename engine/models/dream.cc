@@ -43,6 +43,8 @@ absl::StatusOr<ModelInfo> ReadConfig(const ConfigReader& config) {
   SPARSED_RETURN_IF_ERROR(config.CheckSwitches(kSwitches));
   ModelInfo info;
   info.predicts_next = true;
+  info.defaults.remasking =
+      Remasking::kOrigin;  // of diffusion_generate, where nothing else is said
   info.qkv_bias = true;
   info.rounds_rotation = true;
   SPARSED_RETURN_IF_ERROR(ReadHeads(config, "hidden_size", "num_attention_heads", info));

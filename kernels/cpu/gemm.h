@@ -37,6 +37,8 @@ class Gemm {
   // Neither is needed afterwards. Errors: INTERNAL.
   virtual absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts,
                                                              std::span<const float> bias) = 0;
+  // The bytes() of a weight [out, in] without a bias. Errors: INTERNAL.
+  virtual absl::StatusOr<size_t> PackedBytes(int64_t out_features, int64_t in_features) = 0;
 };
 
 // `pool` must outlive the result.

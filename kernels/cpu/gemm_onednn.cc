@@ -74,6 +74,8 @@ struct TileProduct {
   dnnl::matmul::primitive_desc description;
   dnnl::matmul primitive;
   std::vector<Worker> workers;  // by thread
+
+  size_t SlabBytes() const { return description.weights_desc().get_size(); }
 };
 
 class OneDnnMatrix : public PackedMatrix {
@@ -100,9 +102,7 @@ class OneDnnMatrix : public PackedMatrix {
     }
   }
 
-  size_t bytes() const override {
-    return slabs_.size() * product_.description.weights_desc().get_size();
-  }
+  size_t bytes() const override { return slabs_.size() * product_.SlabBytes(); }
 
   absl::Status Multiply(const float* x, int64_t x_stride, int64_t rows, bool accumulate, float* out,
                         int64_t out_stride) override {
@@ -199,6 +199,12 @@ class OneDnnGemm : public Gemm {
     if (!product.ok()) return product.status();
     return std::unique_ptr<PackedMatrix>(
         std::make_unique<OneDnnMatrix>(pool_, **product, engine_, parts, bias));
+  }
+
+  absl::StatusOr<size_t> PackedBytes(int64_t out_features, int64_t in_features) override {
+    absl::StatusOr<TileProduct*> product = ProductFor(in_features);
+    if (!product.ok()) return product.status();
+    return static_cast<size_t>(CeilDiv(out_features, kSlabColumns)) * (*product)->SlabBytes();
   }
 
  private:

@@ -14,15 +14,20 @@ constexpr int64_t kPanelColumns = 16;
 constexpr int64_t kRowTile = 32;
 constexpr int64_t kGroupRows = 4;
 
+int64_t PanelsOf(int64_t out_features) {
+  return (out_features + kPanelColumns - 1) / kPanelColumns;
+}
+
+size_t BytesOf(int64_t panels, int64_t in_features) {
+  return static_cast<size_t>(panels * in_features * kPanelColumns) * sizeof(float);
+}
+
 // Columns [panel * 16, + 16) of W^T as [in, 16], zero-padded.
 class PlainMatrix : public PackedMatrix {
  public:
   PlainMatrix(std::span<const HostMatrix> parts, std::span<const float> bias, int64_t out_features,
               ThreadPool& pool)
-      : pool_(pool),
-        in_(parts[0].cols),
-        out_(out_features),
-        panels_((out_ + kPanelColumns - 1) / kPanelColumns) {
+      : pool_(pool), in_(parts[0].cols), out_(out_features), panels_(PanelsOf(out_)) {
     bias_.resize(static_cast<size_t>(panels_ * kPanelColumns), 0.0f);
     std::copy(bias.begin(), bias.end(), bias_.begin());
     float* packed = packed_.Reserve(static_cast<size_t>(panels_ * in_ * kPanelColumns));
@@ -38,9 +43,7 @@ class PlainMatrix : public PackedMatrix {
     }
   }
 
-  size_t bytes() const override {
-    return static_cast<size_t>(panels_ * in_ * kPanelColumns) * sizeof(float);
-  }
+  size_t bytes() const override { return BytesOf(panels_, in_); }
 
   absl::Status Multiply(const float* x, int64_t x_stride, int64_t rows, bool accumulate, float* out,
                         int64_t out_stride) override {
@@ -101,6 +104,9 @@ class PlainGemm : public Gemm {
     for (const HostMatrix& part : parts) out_features += part.rows;
     return std::unique_ptr<PackedMatrix>(
         std::make_unique<PlainMatrix>(parts, bias, out_features, pool_));
+  }
+  absl::StatusOr<size_t> PackedBytes(int64_t out_features, int64_t in_features) override {
+    return BytesOf(PanelsOf(out_features), in_features);
   }
 
  private:

@@ -10,12 +10,6 @@
 #include "kernels/cuda/views.h"
 
 namespace sparsed::kernels::cuda {
-namespace {
-
-constexpr size_t kGemmWorkspaceBytes = 64u << 20;
-constexpr size_t kSelectionScratchBytes = 160u << 20;
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal, bool portable) {
   int count = 0;  // left unwritten where there is no driver

@@ -15,10 +15,9 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mark_events.h"
 #include "kernels/cuda/staging.h"
+#include "kernels/cuda_sizes.h"
 
 namespace sparsed::kernels::cuda {
-
-inline constexpr int32_t kRowAlignment = 128;
 
 class CudaBackend : public Backend {
  public:

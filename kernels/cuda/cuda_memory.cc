@@ -75,13 +75,13 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> CudaBackend::PackLinear(
   auto weight = std::make_unique<GemmWeight>();
   weight->in_features = parts[0].cols;
   for (const HostMatrix& part : parts) {
-    if (part.cols != weight->in_features || part.cols % 8 != 0) {
+    if (part.cols != weight->in_features || part.cols % kColumnMultiple != 0) {
       return absl::InvalidArgumentError(absl::StrCat(
           "PackLinear: ", part.cols, " columns; all parts need the same multiple of 8"));
     }
     weight->out_features += part.rows;
   }
-  auto data = Alloc(static_cast<size_t>(weight->out_features * weight->in_features) * 2);
+  auto data = Alloc(PackedBytes(weight->out_features, weight->in_features));
   if (!data.ok()) return data.status();
   weight->data = std::move(*data);
   // Before the upload: trying algorithms overwrites the weight.

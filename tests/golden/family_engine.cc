@@ -23,7 +23,9 @@ std::unique_ptr<engine::Engine> LoadFamily(const std::string& folder, Recording*
   const auto info = engine::ReadModelConfig(folder);
   INFO(info.status().ToString());
   REQUIRE(info.ok());
-  auto model = engine::LoadModel(folder, *info, *backend, {});
+  const auto checkpoint = engine::Checkpoint::Open(folder);
+  REQUIRE(checkpoint.ok());
+  auto model = engine::LoadModel(*checkpoint, *info, *backend, {});
   INFO(model.status().ToString());
   REQUIRE(model.ok());
   engine::EngineOptions options;

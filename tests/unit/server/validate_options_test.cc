@@ -44,6 +44,41 @@ TEST_CASE_METHOD(ValidateFixture, "validate: defaults") {
   CHECK_FALSE(valid.token_confidences);
 }
 
+TEST_CASE_METHOD(ValidateFixture, "validate: the checkpoint's temperature is the default") {
+  info.defaults.temperature = 0.25f;
+  CHECK_FALSE(Check(Good()).has_value());
+  CHECK(valid.request.sampling.temperature == 0.25f);
+  v1::GenerateRequest greedy = Good();
+  Sampling(greedy).set_temperature(0);
+  CHECK_FALSE(Check(greedy).has_value());
+  CHECK(valid.request.sampling.temperature == 0);
+}
+
+TEST_CASE_METHOD(ValidateFixture, "validate: the checkpoint's rule and its options are defaults") {
+  info.defaults.remasking = engine::Remasking::kEntropy;
+  info.defaults.top_p = 0.9f;
+  info.defaults.top_k = 50;
+  info.defaults.algorithm_temperature = 0.2f;
+  CHECK_FALSE(Check(Good()).has_value());
+  const engine::SamplingParams& sampling = valid.request.sampling;
+  CHECK(sampling.remasking == engine::Remasking::kEntropy);
+  CHECK(sampling.block_length == 128);
+  CHECK(sampling.top_p == 0.9f);
+  CHECK(sampling.top_k == 50);
+  CHECK(sampling.algorithm_temperature == 0.2f);
+  v1::GenerateRequest request = Good();
+  Sampling(request).set_top_p(1);
+  Sampling(request).set_top_k(0);
+  CHECK_FALSE(Check(request).has_value());
+  CHECK(sampling.top_p == 1);
+  CHECK(sampling.top_k == 0);
+  Sampling(request).Clear();
+  Sampling(request).set_remasking(v1::REMASKING_LOW_CONFIDENCE);
+  CHECK_FALSE(Check(request).has_value());
+  CHECK(sampling.block_length == 32);
+  CHECK(sampling.top_p == 1);
+}
+
 TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   v1::GenerateRequest request = Good();
   v1::SamplingOptions& sampling = Sampling(request);
