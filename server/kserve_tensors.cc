@@ -14,7 +14,6 @@ namespace {
 using Tensor = inference::ModelInferRequest::InferInputTensor;
 
 constexpr size_t kLengthBytes = 4;
-constexpr char kModelVersion = '1';  // there is only one
 
 // A tensor's only element, as bytes: of BOOL one byte, 0 or 1.
 std::optional<std::string> OnlyElement(const Tensor& tensor, const std::string* raw,
@@ -167,7 +166,7 @@ inference::ModelInferResponse InferResponse(const std::string& model, const std:
                                             const std::optional<std::string>& text, bool final) {
   inference::ModelInferResponse response;
   response.set_model_name(model);
-  response.set_model_version(std::string(1, kModelVersion));
+  response.set_model_version(kModelVersion);
   response.set_id(id);
   (*response.mutable_parameters())["triton_final_response"].set_bool_param(final);
   if (text) {
@@ -178,24 +177,6 @@ inference::ModelInferResponse InferResponse(const std::string& model, const std:
     response.add_raw_output_contents(JoinRawBytes({*text}));
   }
   return response;
-}
-
-inference::ModelMetadataResponse InferMetadata(const std::string& model) {
-  inference::ModelMetadataResponse metadata;
-  metadata.set_name(model);
-  metadata.add_versions(std::string(1, kModelVersion));
-  metadata.set_platform("sparsed");
-  const auto set = [](inference::ModelMetadataResponse::TensorMetadata* tensor, const char* name,
-                      const char* datatype) {
-    tensor->set_name(name);
-    tensor->set_datatype(datatype);
-    tensor->add_shape(1);
-  };
-  set(metadata.add_inputs(), "text_input", "BYTES");
-  set(metadata.add_inputs(), "stream", "BOOL");
-  set(metadata.add_inputs(), "sampling_parameters", "BYTES");
-  set(metadata.add_outputs(), "text_output", "BYTES");
-  return metadata;
 }
 
 }  // namespace sparsed::server
