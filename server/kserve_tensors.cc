@@ -14,6 +14,7 @@ namespace {
 using Tensor = inference::ModelInferRequest::InferInputTensor;
 
 constexpr size_t kLengthBytes = 4;
+constexpr int kMaxDepth = 8;  // of JSON; no option is nested so deeply
 
 // A tensor's only element, as bytes: of BOOL one byte, 0 or 1.
 std::optional<std::string> OnlyElement(const Tensor& tensor, const std::string* raw,
@@ -51,7 +52,17 @@ bool ReadJson(const nlohmann::json& value, google::protobuf::Message* message) {
 
 void ReadParameters(const std::string& text, const std::string& field, bool* chat,
                     v1::GenerateRequest* request, Violations& violations) {
-  nlohmann::json parameters = nlohmann::json::parse(text, nullptr, false);
+  // Copying and printing JSON recurse, so that depth would be paid for with the stack.
+  bool too_deep = false;
+  const auto keep = [&too_deep](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
+    too_deep = too_deep || depth > kMaxDepth;
+    return !too_deep;
+  };
+  nlohmann::json parameters = nlohmann::json::parse(text, keep, false);
+  if (too_deep) {
+    violations.Add(field, "is nested more than ", kMaxDepth, " deep");
+    return;
+  }
   if (!parameters.is_object()) {
     violations.Add(field, "is not a JSON object");
     return;
