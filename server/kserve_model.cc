@@ -37,7 +37,7 @@ void SetSum(const RequestTotals::Sum& sum, inference::StatisticDuration* out) {
 inference::ModelMetadataResponse InferMetadata(const std::string& model) {
   inference::ModelMetadataResponse metadata;
   metadata.set_name(model);
-  metadata.add_versions(kModelVersion);
+  metadata.add_versions(std::string(1, kModelVersion));
   metadata.set_platform(kPlatform);
   for (const TensorRow& row : kInputs) Describe(row, metadata.add_inputs());
   Describe(kOutput, metadata.add_outputs());
@@ -66,7 +66,7 @@ inference::ModelConfig InferConfig(const std::string& model) {
 inference::ModelStatistics InferStatistics(const std::string& model, const RequestTotals& totals) {
   inference::ModelStatistics statistics;
   statistics.set_name(model);
-  statistics.set_version(kModelVersion);
+  statistics.set_version(std::string(1, kModelVersion));
   statistics.set_inference_count(totals.succeeded.count);
   statistics.set_execution_count(totals.steps);
   inference::InferStatistics* sums = statistics.mutable_inference_stats();
@@ -81,7 +81,7 @@ inference::RepositoryIndexResponse::ModelIndex InferIndex(const std::string& mod
                                                           bool stalled) {
   inference::RepositoryIndexResponse::ModelIndex index;
   index.set_name(model);
-  index.set_version(kModelVersion);
+  index.set_version(std::string(1, kModelVersion));
   const bool ready = phase == Phase::kServing && !stalled;
   index.set_state(ready ? "READY" : "UNAVAILABLE");
   if (!ready) index.set_reason(stalled ? "stalled" : ServerState::Name(phase));

@@ -20,8 +20,8 @@ std::optional<Failure> CheckModel(const std::string& name, const std::string& ve
   const ServedModel* model = state.model();
   if (model == nullptr) return Loading();
   if (auto unknown = CheckModelName(name, *model)) return unknown;
-  if (!version.empty() && version != kModelVersion)
-    return UnknownModel(name + " version " + version, name);
+  const bool known = version.empty() || version == std::string(1, kModelVersion);
+  if (!known) return UnknownModel(name + " version " + version, name);
   return std::nullopt;
 }
 

@@ -177,7 +177,7 @@ inference::ModelInferResponse InferResponse(const std::string& model, const std:
                                             const std::optional<std::string>& text, bool final) {
   inference::ModelInferResponse response;
   response.set_model_name(model);
-  response.set_model_version(kModelVersion);
+  response.set_model_version(std::string(1, kModelVersion));
   response.set_id(id);
   (*response.mutable_parameters())["triton_final_response"].set_bool_param(final);
   if (text) {

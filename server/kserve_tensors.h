@@ -12,8 +12,9 @@
 
 namespace sparsed::server {
 
-// The only version that a model has.
-inline constexpr char kModelVersion[] = "1";
+// The only version that a model has. A character: GCC 12 warns of one-letter strings that protobuf
+// assigns.
+inline constexpr char kModelVersion = '1';
 
 struct InferCall {
   v1::GenerateRequest request;

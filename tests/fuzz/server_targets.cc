@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/tokenizer/chat_template.h"
@@ -101,7 +102,7 @@ void CheckFailure(const Failure& failure) {
 }
 
 // The request as the engine would get it.
-bool Validate(const server::v1::GenerateRequest& request) {
+bool Validate(const v1::GenerateRequest& request) {
   server::ValidRequest valid;
   if (const auto failure = server::ToEngineRequest(request, Model(), 77, &valid)) {
     CheckFailure(*failure);
@@ -155,7 +156,7 @@ inference::ModelInferRequest::InferInputTensor* AddBytes(inference::ModelInferRe
 }  // namespace
 
 bool FuzzGenerateRequest(const uint8_t* data, size_t size) {
-  server::v1::GenerateRequest request;
+  v1::GenerateRequest request;
   if (const auto failure = server::ParseMessage(Wire(data, size), &request)) {
     CheckFailure(*failure);
     return false;
