@@ -132,7 +132,7 @@ GenerationService::Parts App::GenerationParts() {
 }
 
 KserveService::Parts App::KserveParts() {
-  return {&state_, &submitter_, &access_, &entry_, &open_streams_, clock_};
+  return {&state_, &submitter_, &access_, &entry_, &open_streams_, clock_, &metrics_};
 }
 
 Supervisor::Parts App::SupervisorParts(std::function<CommandLine()> read_settings) {

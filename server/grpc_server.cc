@@ -1,5 +1,6 @@
 #include "server/grpc_server.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
@@ -87,6 +88,8 @@ absl::StatusOr<GrpcServer> StartGrpcServer(const Config& config,
                                            const std::vector<grpc::Service*>& services) {
   gpr_set_log_function(config.log_format == "json" ? WriteGrpcMessage<true>
                                                    : WriteGrpcMessage<false>);
+  // Protocol Buffers would print a line for text that is not UTF-8, which any client may send.
+  google::protobuf::SetLogHandler(nullptr);
   // Linking the library is enough to get reflection; this only says so.
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;

@@ -46,6 +46,11 @@ Histogram* OneHistogram(prometheus::Registry& registry, const char* name, const 
   return &Histograms(registry, name, help).Add({}, buckets);
 }
 
+RequestTotals::Sum SumOf(const Histogram& histogram) {
+  const prometheus::ClientMetric::Histogram seen = histogram.Collect().histogram;
+  return {seen.sample_count, seen.sample_sum};
+}
+
 }  // namespace
 
 Metrics::Metrics(const std::string& version, const std::string& commit) {
@@ -101,6 +106,12 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
 void Metrics::RequestDone(const std::string& surface, const std::string& outcome,
                           const RunStats& stats) {
   requests_->Add({{"surface", surface}, {"outcome", outcome}}).Increment();
+  {
+    const std::lock_guard lock(mu_);
+    RequestTotals::Sum& sum = outcome == "ok" ? succeeded_ : failed_;
+    ++sum.count;
+    sum.seconds += stats.total_seconds;
+  }
   if (stats.total_seconds > 0) e2e_seconds_->Observe(stats.total_seconds);
   if (stats.run_seconds <= 0) return;
   queue_seconds_->Observe(stats.queue_seconds);
@@ -144,6 +155,17 @@ void Metrics::SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mas
     mask_cache_usage_->Set(static_cast<double>(mask_cache_bytes) /
                            static_cast<double>(mask_cache_limit_));
   }
+}
+
+RequestTotals Metrics::Totals() const {
+  RequestTotals totals;
+  totals.waited = SumOf(*queue_seconds_);
+  totals.ran = SumOf(*inference_seconds_);
+  totals.steps = SumOf(*batch_size_).count;
+  const std::lock_guard lock(mu_);
+  totals.succeeded = succeeded_;
+  totals.failed = failed_;
+  return totals;
 }
 
 std::string Metrics::Text() const {

@@ -86,6 +86,7 @@ def test_after_the_timeout_the_rest_is_cancelled():
             error = failure_of(lambda: list(call))
             assert error.code() == grpc.StatusCode.UNAVAILABLE
             assert error.rich["ErrorInfo"].reason == "DRAIN_TIMEOUT"
+            assert error.rich["RetryInfo"].retry_delay.seconds == 1
         assert server.process.wait(10) == 0
 
 
