@@ -16,7 +16,7 @@ constexpr size_t kMaxViolations = 16;
 constexpr size_t kMaxDescriptionBytes = 160;
 constexpr size_t kMaxFieldBytes = 64;
 constexpr size_t kMaxMessageBytes = 1024;
-constexpr int64_t kDrainRetryMs = 1000;
+constexpr int64_t kRetryMs = 1000;
 
 std::string Shorten(const std::string& text, size_t limit) {
   if (text.size() <= limit) return text;
@@ -60,7 +60,7 @@ void AddQuota(Failure& failure, const std::string& subject, const std::string& d
 
 Failure Unavailable(const std::string& message, const std::string& reason) {
   Failure failure = Make(grpc::StatusCode::UNAVAILABLE, message, reason);
-  AddRetry(failure, kDrainRetryMs);
+  AddRetry(failure, kRetryMs);
   return failure;
 }
 
@@ -178,6 +178,14 @@ Failure NeverFits(const std::string& limit_name, int64_t needed, int64_t limit) 
   Failure failure = Make(grpc::StatusCode::RESOURCE_EXHAUSTED, text, "never_fits");
   AddQuota(failure, limit_name, absl::StrCat("needs ", needed, ", limit ", limit));
   failure.pushback_ms = -1;
+  return failure;
+}
+
+Failure OutOfMemory(int64_t needed_bytes) {
+  Failure failure = Make(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                         "the device has no memory left for the request", "out_of_memory");
+  AddQuota(failure, "device_memory", absl::StrCat("needs ", needed_bytes, " bytes"));
+  AddRetry(failure, kRetryMs);
   return failure;
 }
 

@@ -106,7 +106,8 @@ void StepLoop::Start(Ticket ticket, TimePoint now) {
     return;
   }
   // Whatever holds the memory gives it back in time, unless nothing holds any.
-  if (absl::IsResourceExhausted(id.status()) && !running_.empty()) {
+  const bool no_memory = absl::IsResourceExhausted(id.status());
+  if (no_memory && !running_.empty()) {
     parts_.queue->PutBack(std::move(ticket));
     return;
   }
@@ -114,7 +115,7 @@ void StepLoop::Start(Ticket ticket, TimePoint now) {
                                      {"trace_id", ticket.trace_id},
                                      {"span_id", ticket.span_id},
                                      {"cause", Text(id.status())}});
-  FailWaiting(ticket, Internal(), now);
+  FailWaiting(ticket, no_memory ? OutOfMemory(ticket.need.mask_cache_bytes) : Internal(), now);
 }
 
 std::vector<engine::SequenceId> StepLoop::PickStep() {
