@@ -49,8 +49,10 @@ uint64_t RandomBits() {
 // Owns all parts; each borrows from those above it.
 class App {
  public:
-  App(const Config& config, std::function<CommandLine()> read_settings, Log* log)
+  App(const Config& config, std::function<CommandLine()> read_settings,
+      const BackendFactory& make_backend, Log* log)
       : config_(config),
+        make_backend_(make_backend),
         log_(log),
         metrics_(Version(), Commit()),
         access_(log, &metrics_),
@@ -86,6 +88,7 @@ class App {
   void ShutDown();
 
   const Config& config_;
+  const BackendFactory& make_backend_;
   Log* log_;
   const Clock clock_ = [] { return std::chrono::steady_clock::now(); };
   Metrics metrics_;
@@ -202,7 +205,8 @@ void App::StartEngine() {
 absl::Status App::Run() {
   SPARSED_RETURN_IF_ERROR(auth_.Load());
   SPARSED_RETURN_IF_ERROR(Listen());
-  absl::StatusOr<std::unique_ptr<LoadedModel>> loaded = LoadModel(config_, *log_);
+  absl::StatusOr<std::unique_ptr<LoadedModel>> loaded = 
+      LoadModel(config_, *log_, make_backend_);
   if (absl::IsCancelled(loaded.status())) return absl::OkStatus();
   SPARSED_ASSIGN_OR_RETURN(model_, std::move(loaded));
   StartEngine();
@@ -263,12 +267,13 @@ void App::ShutDown() {
 
 }  // namespace
 
-int Serve(const Config& config, std::function<CommandLine()> read_settings) {
+int Serve(const Config& config, std::function<CommandLine()> read_settings,
+          const BackendFactory& make_backend) {
   BlockSignals();
   Log log(config.log_level, config.log_format);
   absl::Status status;
   {
-    App app(config, std::move(read_settings), &log);
+    App app(config, std::move(read_settings), make_backend, &log);
     status = app.Run();
   }
   if (!status.ok()) {
