@@ -57,7 +57,7 @@ class App {
         metrics_(Version(), Commit()),
         access_(log, &metrics_),
         auth_(config.auth_token_file),
-        entry_(&auth_, RandomBits),
+        entry_(&auth_, RandomBits, config.model_name),
         queue_(config.queue_requests, config.queue_tokens, &costs_),
         health_(
             {"", v1::GenerationService::service_full_name(), v1::ModelService::service_full_name(),

@@ -221,6 +221,15 @@ Failure TokenInvalid() {
   return failure;
 }
 
+Failure ModelForbidden(const std::string& model) {
+  const std::string shown = Shorten(model, kMaxDescriptionBytes);
+  Failure failure =
+      Make(grpc::StatusCode::PERMISSION_DENIED,
+           absl::StrCat("model: the token may not use '", shown, "'"), "permission_denied");
+  AddErrorInfo(failure, "MODEL_FORBIDDEN", {{"model", shown}});
+  return failure;
+}
+
 Failure Cancelled() {
   return Make(grpc::StatusCode::CANCELLED, "cancelled by the client", "cancelled");
 }

@@ -77,6 +77,10 @@ TEST_CASE("errors: each has the code and the details that clients are promised")
     CHECK(refused.code() == grpc::StatusCode::UNAUTHENTICATED);
     CHECK(DetailOf<google::rpc::ErrorInfo>(refused).domain() == "sparsed");
   }
+  const Failure forbidden = ModelForbidden("other");
+  CHECK(forbidden.code() == grpc::StatusCode::PERMISSION_DENIED);
+  CHECK(DetailOf<google::rpc::ErrorInfo>(forbidden).reason() == "MODEL_FORBIDDEN");
+  CHECK(DetailOf<google::rpc::ErrorInfo>(forbidden).metadata().at("model") == "other");
   const Failure tokens = QueueTokensFull(70, 50, 100, 90);
   CHECK(tokens.code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
   CHECK(tokens.pushback_ms == 90);
