@@ -60,7 +60,8 @@ def test_timeline():
         running = start_stream(client, long_request())
         waiting = accepted_stream(client, short_request())
         server.process.send_signal(signal.SIGTERM)
-        server.wait_for("drain_started")
+        started = server.wait_for("drain_started")
+        assert (started["running"], started["waiting"]) == (1, 1)
         status, body = server.http("/readyz")
         assert status == 503 and "draining" in body
         assert server.http("/healthz")[0] == 503

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -35,7 +36,6 @@ def bearer(token):
 def served_certificate(port, authority):
     context = ssl.create_default_context(cafile=authority.cert)
     context.set_alpn_protocols(["h2"])
-    import socket
     with socket.create_connection(("127.0.0.1", port), 10) as plain:
         with context.wrap_socket(plain, server_hostname="localhost") as secure:
             return dict(part[0] for part in secure.getpeercert()["subject"])["commonName"]
@@ -97,6 +97,30 @@ def test_tls(authority, tmp_path):
         asked = subprocess.run([CTL, "-a", f"127.0.0.1:{server.port}", "health"],
                                capture_output=True, text=True, timeout=30)
         assert asked.returncode == 1
+
+
+def test_handshakes_that_fail_do_not_fill_the_log(authority, tmp_path):
+    cert, key = authority.issue("server", str(tmp_path / "server"))
+    trusted = grpc.ssl_channel_credentials(read(authority.cert))
+    with Server(*tls_flags(cert, key), credentials=trusted) as server:
+        begin = time.monotonic()
+        for _ in range(60):
+            with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                while connection.recv(4096):
+                    pass
+        seconds = time.monotonic() - begin
+        end = time.monotonic() + 10
+        written = told = 0
+        while written + told < 60:
+            assert time.monotonic() < end, (written, told)
+            time.sleep(0.1)
+            lines = [line for line in server.lines if line["event"] == "grpc"]
+            written = sum("cause" in line for line in lines)
+            told = sum(line.get("suppressed", 0) for line in lines)
+        assert written + told == 60
+        assert written <= 10 * (int(seconds) + 1) and told > 0
+        assert server.client.generate(short_request()).token_ids
 
 
 def test_client_certificates(authority, tmp_path):
