@@ -92,6 +92,7 @@ grpc::ServerUnaryReactor* KserveService::ModelInfer(Context* context, const Byte
   InferCall infer;
   std::optional<Failure> failure = parts_.entry->Authenticate(*context, info);
   if (!failure) failure = ParseMessage(*in, &request);
+  if (!failure) failure = parts_.entry->Authorize(info.caller, request.model_name());
   if (!failure) failure = CheckModel(request.model_name(), request.model_version(), *parts_.state);
   if (!failure) failure = ParseInfer(request, &infer);
   if (!request.id().empty() && IsValidRequestId(request.id())) info.request_id = request.id();

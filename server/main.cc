@@ -14,5 +14,6 @@ int main(int argc, char** argv) {
     return line.exit_code;
   }
   return sparsed::server::Serve(
-      *line.serve, [argc, argv] { return sparsed::server::ParseCommandLine(argc, argv); });
+      *line.serve, [argc, argv] { return sparsed::server::ParseCommandLine(argc, argv); },
+      sparsed::kernels::CreateBackend);
 }

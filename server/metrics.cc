@@ -35,8 +35,11 @@ Family<Counter>& Counters(prometheus::Registry& registry, const char* name, cons
 Counter* OneCounter(prometheus::Registry& registry, const char* name, const char* help) {
   return &Counters(registry, name, help).Add({});
 }
+Family<Gauge>& Gauges(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+}
 Gauge* OneGauge(prometheus::Registry& registry, const char* name, const char* help) {
-  return &prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add({});
+  return &Gauges(registry, name, help).Add({});
 }
 Family<Histogram>& Histograms(prometheus::Registry& registry, const char* name, const char* help) {
   return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
@@ -67,6 +70,9 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
   mask_cache_entries_ = OneGauge(r, "sparsed_mask_cache_entries", "Requests that hold patterns.");
   mask_cache_usage_ =
       OneGauge(r, "sparsed_mask_cache_usage_ratio", "Memory of SparseD's patterns over its limit.");
+  gpu_used_bytes_ =
+      &Gauges(r, "sparsed_gpu_memory_used_bytes", "Memory of the GPU that is taken, by whomever.");
+  gpu_total_bytes_ = &Gauges(r, "sparsed_gpu_memory_total_bytes", "Memory of the GPU.");
   prompt_tokens_ = OneCounter(r, "sparsed_prompt_tokens_total", "Prompt tokens of done requests.");
   generated_tokens_ =
       OneCounter(r, "sparsed_generated_tokens_total", "Tokens committed by done requests.");
@@ -166,6 +172,11 @@ RequestTotals Metrics::Totals() const {
   totals.succeeded = succeeded_;
   totals.failed = failed_;
   return totals;
+}
+
+void Metrics::SetGpuMemory(const std::string& gpu, uint64_t used_bytes, uint64_t total_bytes) {
+  gpu_used_bytes_->Add({{"gpu", gpu}}).Set(static_cast<double>(used_bytes));
+  gpu_total_bytes_->Add({{"gpu", gpu}}).Set(static_cast<double>(total_bytes));
 }
 
 std::string Metrics::Text() const {

@@ -50,6 +50,8 @@ class Metrics {
   // drain_seconds: until all that wait have started; 0: not known.
   void SetWaiting(int64_t requests, int64_t tokens, double drain_seconds);
   void SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches);
+  // gpu: its number, as text.
+  void SetGpuMemory(const std::string& gpu, uint64_t used_bytes, uint64_t total_bytes);
 
   RequestTotals Totals() const;
   // Prometheus text format 0.0.4.
@@ -60,6 +62,8 @@ class Metrics {
   ProcessMetrics process_;
   prometheus::Family<prometheus::Counter>* requests_;
   prometheus::Family<prometheus::Counter>* rejections_;
+  prometheus::Family<prometheus::Gauge>* gpu_used_bytes_;
+  prometheus::Family<prometheus::Gauge>* gpu_total_bytes_;
   prometheus::Gauge* running_;
   prometheus::Gauge* waiting_;
   prometheus::Gauge* waiting_tokens_;

@@ -52,14 +52,14 @@ void Describe(const ServedModel& model, bool ready, v1::Model* out) {
 grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* context,
                                                    const grpc::ByteBuffer* bytes,
                                                    grpc::ByteBuffer* response) {
-  const auto handle = [this](const v1::ListModelsRequest& request,
-                             v1::ListModelsResponse* answer) -> std::optional<Failure> {
+  const auto handle = [this](const v1::ListModelsRequest& request, v1::ListModelsResponse* answer,
+                             const Caller& caller) -> std::optional<Failure> {
     if (!request.page_token().empty()) {
       return BadFields(
           OneViolation("page_token", "is none that this server gave; all models fit on one page"));
     }
     const ServedModel* model = parts_.state->model();
-    if (model != nullptr) {
+    if (model != nullptr && caller.MayUse(model->name)) {
       Describe(*model, parts_.state->phase() == Phase::kServing, answer->add_models());
     }
     return std::nullopt;

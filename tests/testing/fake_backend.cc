@@ -67,12 +67,14 @@ absl::Status FakeBackend::Call(const char* operation) {
 }
 
 kernels::BackendInfo FakeBackend::Info() const {
+  ++info_calls_;
   kernels::BackendInfo info;
-  info.device = "fake";
+  info.device = options_.device;
   info.description = "a backend without arithmetic, for tests";
   info.row_alignment = options_.row_alignment;
   info.has_experts = options_.has_experts;
   info.memory_total_bytes = options_.memory_bytes;
+  info.memory_free_bytes = options_.memory_bytes - allocated_bytes_;
   info.allocated_bytes = allocated_bytes_;
   return info;
 }

@@ -20,6 +20,7 @@
 namespace sparsed::testing {
 
 struct FakeBackendOptions {
+  std::string device = "fake";
   int32_t mask_token_id = 5;  // sampled for mask_seeds only
   int32_t row_alignment = 1;
   bool has_experts = true;
@@ -46,6 +47,7 @@ class FakeBackend : public kernels::Backend {
   // RESOURCE_EXHAUSTED, the others with INTERNAL. Negative: none.
   void FailCall(int64_t n) { calls_until_failure_ = n; }
   int64_t calls() const { return calls_; }  // that can fail, so far
+  int64_t info_calls() const { return info_calls_; }
   // Of one operation; not thread-safe.
   int64_t calls_of(const std::string& operation) const {
     const auto found = calls_of_.find(operation);
@@ -95,6 +97,7 @@ class FakeBackend : public kernels::Backend {
   const FakeBackendOptions options_;
   kernels::MarkClock clock_;
   std::atomic<int64_t> calls_{0};
+  mutable std::atomic<int64_t> info_calls_{0};
   std::map<std::string, int64_t> calls_of_;
   std::atomic<int64_t> calls_until_failure_{-1};
   std::atomic<uint64_t> allocated_bytes_{0};
