@@ -145,7 +145,7 @@ ALPHABET = (
     + list(
         "\u00e9\u0301\u0327\u0323\u0302\u0308\u017f\u212a\u0130\u00df\u0661\u00b2\u2167\u4f60\u597d\u3042\u3099\u304b\u1112\u1161\u11ab\uac00\u0e33\u0939\u093f\u094d\u0628\u0651\u064e"
     )
-    + list("\u200b\u200d\ufe0f\U0001f600\U0001f3fd\U0001f1e9\U0001d7d8\u0378\u0000\u0344\u2126")
+    + list("\u0338\u200b\u200d\ufe0f\U0001f600\U0001f3fd\U0001f1e9\U0001d7d8\u0378\u0000\u0344\u2126")
 )
 
 
@@ -163,6 +163,11 @@ def with_tokens(tokens):
             token[1:],
             f"{token[:-1]} {token[-1]}",
             f"e{token}\u0301",
+            # NFC makes one character of ">" and U+0338, so that the token is none.
+            f"{token}\u0338",
+            f"a{token}\u0301\u0338b",
+            f"{token[0]}\u0338{token[1:]}",
+            f"{token}{token}\u0338",
             f"e\u0301{token}e\u0301\u0327",
             f"<{token}>",
             f"'{token}'s",
