@@ -149,12 +149,14 @@ grpc::ServerUnaryReactor* KserveService::ModelStatistics(Context* context, const
 grpc::ServerUnaryReactor* KserveService::RepositoryIndex(Context* context, const Bytes* in,
                                                          Bytes* out) {
   const auto handle = [this](const inference::RepositoryIndexRequest& request,
-                             inference::RepositoryIndexResponse* answer) -> std::optional<Failure> {
+                             inference::RepositoryIndexResponse* answer,
+                             const Caller& caller) -> std::optional<Failure> {
     if (!request.repository_name().empty()) {
       return BadFields(OneViolation("repository_name", "is none; the only one has no name"));
     }
     const ServedModel* model = parts_.state->model();
-    if (model == nullptr || (request.ready() && !parts_.state->ready())) return std::nullopt;
+    if (model == nullptr || !caller.MayUse(model->name)) return std::nullopt;
+    if (request.ready() && !parts_.state->ready()) return std::nullopt;
     *answer->add_models() = InferIndex(model->name, parts_.state->phase(), parts_.state->stalled());
     return std::nullopt;
   };
