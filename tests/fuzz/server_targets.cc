@@ -231,11 +231,11 @@ bool FuzzTokenFile(const uint8_t* data, size_t size) {
     return false;
   }
   SPARSED_CHECK(!tokens->empty(), "somebody is let in");
+  const auto is_visible = [](unsigned char c) { return std::isgraph(c) != 0; };
   for (const server::TokenEntry& entry : *tokens) {
-    SPARSED_CHECK(
-        !entry.name.empty() && std::all_of(entry.name.begin(), entry.name.end(),
-                                           [](unsigned char c) { return std::isgraph(c) != 0; }),
-        "names are visible");
+    const std::string& name = entry.caller.name;
+    SPARSED_CHECK(!name.empty() && std::all_of(name.begin(), name.end(), is_visible),
+                  "names are visible");
   }
   SPARSED_CHECK(!server::FindToken(*tokens, "a token of nobody"), "no one else is let in");
   return true;

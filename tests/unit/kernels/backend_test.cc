@@ -73,6 +73,7 @@ TEST_CASE("a measuring backend counts as the real one and computes nothing") {
   CHECK(CreateMeasuringBackend("tpu").status().code() == absl::StatusCode::kInvalidArgument);
   const std::vector<float> weight(100 * 64);
   const HostMatrix part = {weight.data(), DType::kF32, 100, 64};
+  const std::vector<float> bias(100, 0.5f);
   const auto real = Create();
   const auto measuring = CreateMeasuringBackend("cpu");
   REQUIRE(measuring.ok());
@@ -83,8 +84,8 @@ TEST_CASE("a measuring backend counts as the real one and computes nothing") {
     CHECK(backend->Info().allocated_bytes == 100);
   }
   {
-    const auto packed = real->PackLinear(std::span(&part, 1));
-    const auto counted = (*measuring)->PackLinear(std::span(&part, 1));
+    const auto packed = real->PackLinear(std::span(&part, 1), bias);
+    const auto counted = (*measuring)->PackLinear(std::span(&part, 1), bias);
     REQUIRE(packed.ok());
     REQUIRE(counted.ok());
     CHECK((*counted)->out_features == 100);
@@ -98,11 +99,11 @@ TEST_CASE("a measuring backend counts as the real one and computes nothing") {
   REQUIRE(cuda.ok());
   CHECK((*cuda)->Info().activation_dtype == DType::kBF16);
   const uint64_t own = (*cuda)->Info().allocated_bytes;
-  const auto counted = (*cuda)->PackLinear(std::span(&part, 1));
+  const auto counted = (*cuda)->PackLinear(std::span(&part, 1), bias);
   REQUIRE(counted.ok());
-  CHECK((*cuda)->Info().allocated_bytes == own + 2 * 100 * 64);
+  CHECK((*cuda)->Info().allocated_bytes == own + 2 * 100 * 64 + 2 * 100);
   const HostMatrix odd = {weight.data(), DType::kF32, 100, 63};
-  CHECK((*cuda)->PackLinear(std::span(&odd, 1)).status().code() ==
+  CHECK((*cuda)->PackLinear(std::span(&odd, 1), {}).status().code() ==
         absl::StatusCode::kInvalidArgument);
 }
 
