@@ -1,4 +1,5 @@
-// How sure a sampled row is of its token: what ranks the rows of a step. Plain, for host and device.
+// How sure a sampled row is of its token: what ranks the rows of a step. Plain, for host and
+// device.
 #pragma once
 
 #include <cstdint>
