@@ -1,6 +1,6 @@
 // A batch of sequences, one denoising step at a time.
-// Next: engine/step_scheduler.h (full, full+select or sparse), models/llada.h (the forward pass),
-// sampler.h (which rows are committed).
+// Next: engine/step_scheduler.h (full, full+select or sparse), models/transformer.h (the forward
+// pass), sampler.h (which rows are committed).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // Everything that a folder with a checkpoint gives: the one way to load a model.
-// Next: engine/checkpoint/checkpoint.h, engine/models/llada.h
+// Next: engine/folder_parts.h, engine/models/families.h
 #pragma once
 
 #include <functional>
@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "engine/checkpoint/checkpoint.h"
 #include "engine/model.h"
 #include "engine/tokenizer/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -27,8 +28,14 @@ using LoadProgress = std::function<void(int done, int total)>;
 absl::StatusOr<ModelFolder> LoadModelFolder(const std::string& dir, kernels::Backend& backend,
                                             const LoadProgress& progress);
 
-// A model with random weights made on the spot: "llada-8b", "dream-7b", "nano" or "tiny" (2 layers,
-// for tests). Deterministic in seed. Errors: INVALID_ARGUMENT (unknown shape).
+// The model alone; `checkpoint` must hold the family's tensors. Errors: as above.
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Checkpoint& checkpoint,
+                                                 const ModelInfo& info, kernels::Backend& backend,
+                                                 const LoadProgress& progress);
+
+// A model with random weights made on the spot: "llada-8b", "dream-7b", "llada-moe", "nano", or
+// "tiny", "tiny-dream" and "tiny-llada-moe" (2 or 3 layers, for tests). Deterministic in seed.
+// Errors: INVALID_ARGUMENT (unknown shape).
 absl::StatusOr<std::unique_ptr<Model>> MakeSyntheticModel(const std::string& shape, uint64_t seed,
                                                           kernels::Backend& backend);
 // The numbers of such a model, without making it. Errors: as above.

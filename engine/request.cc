@@ -37,6 +37,10 @@ void CheckIds(const Request& request, const ModelInfo& model, Violations& violat
     is_canvas[position] = true;
     previous = position;
   }
+  if (model.predicts_next && request.canvas.size() > 0 && request.canvas.front() == 0) {
+    violations.Add("infill.parts", "a hole at the very start; models of family ", model.family,
+                   " predict each token from the one before it, so the first must be given");
+  }
   for (int64_t i = 0; i < num_tokens; ++i) {
     const int32_t id = request.ids[i];
     if (id < 0 || id >= model.vocab_size) {
@@ -81,6 +85,13 @@ void CheckSchedule(const SamplingParams& sampling, int32_t gen_length, Violation
     return;
   }
   const int32_t blocks = gen_length / sampling.block_length;
+  if (blocks > 1 && IsDreamRule(sampling.remasking)) {
+    violations.Add(
+        "sampling.block_length", sampling.block_length,
+        " makes decoding blocks, which Dream's rules do not know: it must be gen_length, ",
+        gen_length);
+    return;
+  }
   if (sampling.steps % blocks != 0) {
     violations.Add("sampling.steps", sampling.steps, " is not a multiple of the ", blocks,
                    " decoding blocks (gen_length ", gen_length, " / block_length ",
@@ -91,6 +102,28 @@ void CheckSchedule(const SamplingParams& sampling, int32_t gen_length, Violation
 // False for NaN as well.
 bool InRange(double value, double low, double high) { return value >= low && value <= high; }
 
+void CheckRules(const SamplingParams& sampling, Violations& violations) {
+  const bool dream = IsDreamRule(sampling.remasking);
+  const auto only = [&](bool set, bool allowed, const char* field, const char* rules) {
+    if (set && !allowed) violations.Add(field, "is for ", rules, " rules of remasking only");
+  };
+  only(sampling.top_p != 1, dream, "sampling.top_p", "Dream's");
+  only(sampling.top_k != 0, dream, "sampling.top_k", "Dream's");
+  only(sampling.algorithm_temperature != 0, dream, "sampling.algorithm_temperature", "Dream's");
+  only(sampling.logits_eos_inf, !dream, "sampling.logits_eos_inf", "LLaDA's");
+  only(sampling.confidence_eos_eot_inf, !dream, "sampling.confidence_eos_eot_inf", "LLaDA's");
+  if (!(InRange(sampling.top_p, 0, 1) && sampling.top_p > 0)) {
+    violations.Add("sampling.top_p", sampling.top_p, " is not in (0, 1]");
+  }
+  if (sampling.top_k < 0) {
+    violations.Add("sampling.top_k", sampling.top_k, " is below 0");
+  }
+  if (!InRange(sampling.algorithm_temperature, 0, kMaxTemperature)) {
+    violations.Add("sampling.algorithm_temperature", sampling.algorithm_temperature,
+                   " is not in [0, ", kMaxTemperature, "]");
+  }
+}
+
 void CheckScales(const Request& request, Violations& violations) {
   const SamplingParams& sampling = request.sampling;
   if (!InRange(sampling.temperature, 0, kMaxTemperature)) {
@@ -100,6 +133,7 @@ void CheckScales(const Request& request, Violations& violations) {
   if (!InRange(sampling.cfg_scale, 0, kMaxCfgScale)) {
     violations.Add("sampling.cfg_scale", sampling.cfg_scale, " is not in [0, ", kMaxCfgScale, "]");
   }
+  CheckRules(sampling, violations);
   const SparseParams& sparse = request.sparse;
   if (!InRange(sparse.skip, 0, 1)) {
     violations.Add("sparse.skip", sparse.skip, " is not in [0, 1]");

@@ -7,20 +7,27 @@
 #include <vector>
 
 #include "engine/model_info.h"
+#include "engine/remasking.h"
 
 namespace sparsed::engine {
 
-enum class Remasking : uint8_t { kLowConfidence, kRandom };
 enum class SparseMode : uint8_t { kOff, kSparseD, kAuto };
 enum class SelectionScale : uint8_t { kHeadDim, kNumHeads };
 
 struct SamplingParams {
   int32_t steps = 0;  // T: 1..G, a multiple of the number of decoding blocks G / block_length
-  int32_t block_length = 0;  // of a decoding block; divides G
+  int32_t block_length = 0;  // of a decoding block; divides G, and is G with Dream's rules
   float temperature = 0;     // 0: greedy; finite, 0..100
   uint64_t seed = 0;
   Remasking remasking = Remasking::kLowConfidence;
-  float cfg_scale = 0;      // > 0: two passes a step, each with its own pattern; finite, 0..100
+  float cfg_scale = 0;  // > 0: two passes a step, each with its own pattern; finite, 0..100
+  // Dream's rules only.
+  float top_p = 1;                  // (0, 1]; 1: all tokens
+  int32_t top_k = 0;                // 0: all tokens
+  float algorithm_temperature = 0;  // of the choice of positions; finite, 0..100
+  // LLaDA's rules only: the first end token is never sampled; end tokens are committed last.
+  bool logits_eos_inf = false;
+  bool confidence_eos_eot_inf = false;
   bool stop_at_end = true;  // do not compute decoding blocks behind the first end token
 };
 

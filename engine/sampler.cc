@@ -4,32 +4,56 @@
 
 namespace sparsed::engine {
 
-int32_t TransferCount(int32_t masked, int32_t steps, int32_t step) {
-  return masked / steps + (step < masked % steps ? 1 : 0);
+namespace {
+
+kernels::ConfidenceRule RuleOf(Remasking remasking) {
+  switch (remasking) {
+    case Remasking::kLowConfidence:
+      return kernels::ConfidenceRule::kProbability;
+    case Remasking::kRandom:
+      return kernels::ConfidenceRule::kRandom;
+    case Remasking::kOrigin:
+    case Remasking::kMaskgitPlus:
+      return kernels::ConfidenceRule::kSampledProbability;
+    case Remasking::kTopkMargin:
+      return kernels::ConfidenceRule::kMargin;
+    case Remasking::kEntropy:
+      return kernels::ConfidenceRule::kNegativeEntropy;
+  }
+  return kernels::ConfidenceRule::kProbability;
 }
 
-DecodingStep PlanDecodingStep(const SamplingParams& sampling, int32_t gen_length, int32_t step) {
-  const int32_t blocks = gen_length / sampling.block_length;
-  const int32_t steps_per_block = sampling.steps / blocks;
-  const int32_t block = step / steps_per_block;
-  const int32_t step_of_block = step % steps_per_block;
-  // No position of a block is touched before the block's turn, so all of it is masked at its start.
-  return {(block + 1) * sampling.block_length,
-          TransferCount(sampling.block_length, steps_per_block, step_of_block),
-          step_of_block == steps_per_block - 1};
-}
+}  // namespace
 
-kernels::SampleRow SampleRowFor(const Sequence& sequence, int32_t canvas_index) {
+kernels::SampleRow SampleRowFor(const Sequence& sequence, const ModelInfo& model,
+                                int32_t canvas_index) {
   const SamplingParams& sampling = sequence.request.sampling;
   kernels::SampleRow row;
   row.cfg_scale = sampling.cfg_scale;
   row.temperature = sampling.temperature;
-  row.rule = sampling.remasking == Remasking::kRandom ? kernels::ConfidenceRule::kRandom
-                                                      : kernels::ConfidenceRule::kProbability;
+  row.top_p = sampling.top_p;
+  row.top_k = sampling.top_k;
+  row.rule = RuleOf(sampling.remasking);
   row.seed = sampling.seed;
   row.step = static_cast<uint32_t>(sequence.next_step);
   row.position = static_cast<uint32_t>(sequence.request.canvas[canvas_index]);
+  const std::vector<int32_t>& ends = model.end_token_ids;
+  if (sampling.logits_eos_inf) row.forbidden_token = ends.front();
+  if (sampling.confidence_eos_eot_inf) {
+    // The reference removes the end of the text only where the noise is none: there the logits and
+    // the perturbed logits are one tensor.
+    if (sampling.temperature == 0) row.unsure_tokens[0] = ends.front();
+    if (ends.size() > 1) row.unsure_tokens[1] = ends[1];
+  }
   return row;
+}
+
+kernels::CommitGroup CommitGroupFor(const Sequence& sequence, int32_t first, int32_t count,
+                                    int32_t keep) {
+  const SamplingParams& sampling = sequence.request.sampling;
+  return {first,         count,
+          keep,          sampling.algorithm_temperature,
+          sampling.seed, static_cast<uint32_t>(sequence.next_step)};
 }
 
 bool ApplyCommit(Sequence& sequence, const Commit& commit, int32_t mask_token_id) {

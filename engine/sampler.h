@@ -1,6 +1,7 @@
-// LLaDA's sampler: which masked positions compete in a step, how many are committed, and which.
-// Source: ML-GSAI/LLaDA generate.py. Departures: low confidence is float32, random numbers are
-// counter-based, ties go to the lower canvas position.
+// The samplers: how a canvas position's token is drawn and ranked, and what a commit changes.
+// decoding_schedule.h says which positions compete.
+// Source: ML-GSAI/LLaDA generate.py; DreamLM/Dream generation_utils.py. Departures: confidences are
+// float32, random numbers are counter-based, ties go to the lower canvas position.
 #pragma once
 
 #include <cstdint>
@@ -19,23 +20,14 @@ struct Commit {
   float confidence = 0;
 };
 
-// Where a step stands in the semi-autoregressive schedule of its canvas.
-struct DecodingStep {
-  int32_t block_end = 0;       // masked canvas positions in [0, block_end) compete
-  int32_t commits = 0;         // so many are committed
-  bool last_of_block = false;  // the decoding block ends with this step
-};
-
-// Pure. How many of a block's `masked` positions are committed in step `step` of `steps`: the
-// quotient, one more in the first steps while the remainder lasts.
-int32_t TransferCount(int32_t masked, int32_t steps, int32_t step);
-
-// Pure. step is 0-based over the whole canvas.
-DecodingStep PlanDecodingStep(const SamplingParams& sampling, int32_t gen_length, int32_t step);
-
 // The random numbers and the rule for one canvas position in the sequence's next step. The rows of
 // the logits are left to the caller.
-kernels::SampleRow SampleRowFor(const Sequence& sequence, int32_t canvas_index);
+kernels::SampleRow SampleRowFor(const Sequence& sequence, const ModelInfo& model,
+                                int32_t canvas_index);
+
+// How the `count` samples from `first` on compete for `keep` commits in the sequence's next step.
+kernels::CommitGroup CommitGroupFor(const Sequence& sequence, int32_t first, int32_t count,
+                                    int32_t keep);
 
 // Writes one sampled token into the canvas. A position whose token is the mask token stays masked
 // and competes again: returns false.

@@ -1,6 +1,6 @@
 #include "engine/sequence.h"
 
-#include "engine/sampler.h"
+#include "engine/decoding_schedule.h"
 
 namespace sparsed::engine {
 
@@ -17,7 +17,8 @@ Sequence Sequence::FromRequest(const Request& request, const ModelInfo& model) {
 std::vector<int32_t> Sequence::CanvasIds(const ModelInfo& model) const {
   int32_t computed = gen_length();
   if (finished && next_step > 0 && next_step < request.sampling.steps) {
-    computed = PlanDecodingStep(request.sampling, gen_length(), next_step - 1).block_end;
+    computed =
+        PlanDecodingStep(request.sampling, gen_length(), next_step - 1, /*masked=*/0).block_end;
   }
   std::vector<int32_t> canvas(gen_length());
   for (int32_t i = 0; i < gen_length(); ++i) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/sampler.h"
 #include "engine/workspace.h"
 
 namespace sparsed::engine {
@@ -79,16 +80,17 @@ LogitChunk& ChunkFor(int32_t head_rows, StepBatch& batch) {
   return batch.chunks.back();
 }
 
-void AddCandidate(const Sequence& sequence, int32_t canvas_index, size_t first_pass,
-                  StepBatch& batch) {
+void AddCandidate(const Sequence& sequence, const ModelInfo& model, int32_t canvas_index,
+                  size_t first_pass, StepBatch& batch) {
   const int32_t num_passes = sequence.num_passes();
   LogitChunk& chunk = ChunkFor(num_passes, batch);
-  kernels::SampleRow sample = SampleRowFor(sequence, canvas_index);
+  kernels::SampleRow sample = SampleRowFor(sequence, model, canvas_index);
   sample.row = chunk.num_head_rows;
   if (num_passes == 2) sample.uncond_row = chunk.num_head_rows + 1;
+  const int32_t asked = sequence.request.canvas[canvas_index] - (model.predicts_next ? 1 : 0);
   for (int32_t pass = 0; pass < num_passes; ++pass) {
     batch.head_rows.push_back(static_cast<int32_t>(batch.passes[first_pass + pass].first_row) +
-                              sequence.request.canvas[canvas_index]);
+                              asked);
   }
   batch.samples.push_back(sample);
   batch.canvas_indices.push_back(canvas_index);
@@ -118,14 +120,21 @@ void AddRanges(const BatchEntry& entry, int32_t pass, StepBatch& batch) {
   }
 }
 
+int32_t CountMasked(const Sequence& sequence, int32_t mask_token_id) {
+  const std::vector<int32_t>& canvas = sequence.request.canvas;
+  return static_cast<int32_t>(std::count_if(canvas.begin(), canvas.end(), [&](int32_t position) {
+    return sequence.ids[position] == mask_token_id;
+  }));
+}
+
 void AddSequence(SequenceId id, Sequence& sequence, const ModelInfo& model, int32_t row_alignment,
                  StepBatch& batch) {
   BatchEntry entry;
   entry.id = id;
   entry.sequence = &sequence;
   entry.kind = KindOfStep(sequence.plan, sequence.next_step);
-  entry.step =
-      PlanDecodingStep(sequence.request.sampling, sequence.gen_length(), sequence.next_step);
+  entry.step = PlanDecodingStep(sequence.request.sampling, sequence.gen_length(),
+                                sequence.next_step, CountMasked(sequence, model.mask_token_id));
 
   entry.first_pass = static_cast<int32_t>(batch.passes.size());
   entry.first_head_row = static_cast<int32_t>(batch.head_rows.size());
@@ -135,15 +144,15 @@ void AddSequence(SequenceId id, Sequence& sequence, const ModelInfo& model, int3
 
   entry.first_sample = static_cast<int32_t>(batch.samples.size());
   for (int32_t i = 0; i < entry.step.block_end; ++i) {
-    if (sequence.ids[sequence.request.canvas[i]] == model.mask_token_id) {
-      AddCandidate(sequence, i, entry.first_pass, batch);
-    }
+    const bool masked = sequence.ids[sequence.request.canvas[i]] == model.mask_token_id;
+    if (masked && Competes(sequence, i)) AddCandidate(sequence, model, i, entry.first_pass, batch);
   }
   entry.num_samples = static_cast<int32_t>(batch.samples.size()) - entry.first_sample;
   entry.first_chosen = batch.num_chosen;
   entry.num_chosen = std::min(entry.step.commits, entry.num_samples);
   batch.num_chosen += entry.num_chosen;
-  batch.groups.push_back({entry.first_sample, entry.num_samples, entry.num_chosen});
+  batch.groups.push_back(
+      CommitGroupFor(sequence, entry.first_sample, entry.num_samples, entry.num_chosen));
   for (int32_t pass = 0; pass < sequence.num_passes(); ++pass) AddRanges(entry, pass, batch);
   batch.entries.push_back(entry);
 }

@@ -1,6 +1,6 @@
 // One step's batch as the host lays it out: which rows of which pass go where, which of them want
 // logits, and what competes with what. No device memory, no arithmetic.
-// Next: models/llada.h (the forward pass), sampler.h (the rules of the commits)
+// Next: models/transformer.h (the forward pass), decoding_schedule.h and sampler.h (the commits)
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "engine/decoding_schedule.h"
 #include "engine/model.h"
-#include "engine/sampler.h"
 #include "engine/sequence.h"
 
 namespace sparsed::engine {

@@ -1,5 +1,5 @@
 // Which kind of attention each denoising step of a request uses (arXiv 2509.24014).
-// Next: engine/models/llada.h
+// Next: engine/models/transformer.h
 #pragma once
 
 #include <cstdint>

@@ -3,65 +3,120 @@
 #include <cmath>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "engine/checkpoint/checkpoint.h"
 #include "engine/model_folder.h"
-#include "engine/models/llada.h"
+#include "engine/models/families.h"
+#include "engine/status_macros.h"
 #include "kernels/half.h"
 
 namespace sparsed::engine {
 namespace {
 
-ModelInfo Shape(int32_t layers, int32_t heads, int32_t kv_heads, int32_t head_dim, int32_t ffn,
-                int32_t vocab) {
-  ModelInfo info;
-  info.family = "llada";
-  info.num_layers = layers;
-  info.num_heads = heads;
-  info.num_kv_heads = kv_heads;
-  info.head_dim = head_dim;
-  info.hidden_size = heads * head_dim;
-  info.ffn_size = ffn;
-  info.vocab_size = vocab;
-  info.norm_eps = 1e-5f;
-  info.rope_theta = 500000.0f;
-  info.dtype = "bf16";
-  return info;
-}
+// What the shapes of a family differ in.
+struct Shape {
+  const char* name;
+  int32_t layers;
+  int32_t heads;
+  int32_t kv_heads;
+  int32_t hidden;
+  int32_t ffn;  // of one expert where there are experts
+  int32_t vocab;
+  int32_t max_tokens;
+  int32_t mask_token;
+  int32_t end_token;
+  int32_t end_of_turn;
+  int32_t experts = 0;
+  int32_t experts_per_row = 0;
+  int32_t dense_layers = 0;  // the first ones; as wide as the experts of a row together
+};
 
 // The large shapes take long contexts, which their checkpoints' own limits would refuse.
 constexpr int32_t kLongContext = 131072;
 
-absl::StatusOr<ModelInfo> InfoOf(const std::string& shape) {
-  ModelInfo info;
-  if (shape == "llada-8b") {
-    info = Shape(32, 32, 32, 128, 12288, 126464);
-    info.max_tokens = kLongContext;
-    info.mask_token_id = 126336;
-    info.end_token_ids = {126081, 126348};
-  } else if (shape == "dream-7b") {
-    info = Shape(28, 28, 4, 128, 18944, 152064);
-    info.max_tokens = kLongContext;
-    info.mask_token_id = 151666;
-    info.end_token_ids = {151643, 151645};
-  } else if (shape == "nano") {
-    info = Shape(8, 6, 6, 64, 1024, 4096);
-    info.max_tokens = 8192;
-    info.mask_token_id = 5;
-    info.end_token_ids = {1, 4};
-  } else if (shape == "tiny") {
-    info = Shape(2, 2, 2, 32, 96, 128);
-    info.max_tokens = 512;
-    info.mask_token_id = 5;
-    info.end_token_ids = {1, 4};
-  } else {
-    return absl::InvalidArgumentError(
-        absl::StrCat("synthetic model ", shape, " is not one of llada-8b, dream-7b, nano, tiny"));
+constexpr Shape kLladaShapes[] = {
+    {"llada-8b", 32, 32, 32, 4096, 12288, 126464, kLongContext, 126336, 126081, 126348},
+    {"nano", 8, 6, 6, 384, 1024, 4096, 8192, 5, 1, 4},
+    {"tiny", 2, 2, 2, 64, 96, 128, 512, 5, 1, 4},
+};
+constexpr Shape kDreamShapes[] = {
+    {"dream-7b", 28, 28, 4, 3584, 18944, 152064, kLongContext, 151666, 151643, 151645},
+    {"tiny-dream", 2, 4, 2, 128, 96, 128, 512, 5, 1, 4},
+};
+
+constexpr Shape kLladaMoeShapes[] = {
+    {"llada-moe", 16, 16, 16, 2048, 1024, 157184, kLongContext, 156895, 156892, 156892, 64, 8, 0},
+    {"tiny-llada-moe", 3, 4, 2, 128, 32, 128, 512, 5, 1, 4, 8, 3, 1},
+};
+
+std::string LladaConfig(const Shape& shape) {
+  return absl::StrCat(
+      R"({"architectures": ["LLaDAModelLM"], "activation_type": "silu", "block_type": "llama",
+          "weight_tying": false, "include_bias": false, "layer_norm_type": "rms", "rope": true,
+          "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "torch_dtype": "bfloat16", "n_layers": )",
+      shape.layers, ", \"n_heads\": ", shape.heads, ", \"n_kv_heads\": ", shape.kv_heads,
+      ", \"d_model\": ", shape.hidden, ", \"mlp_hidden_size\": ", shape.ffn,
+      ", \"vocab_size\": ", shape.vocab, ", \"max_sequence_length\": ", shape.max_tokens,
+      ", \"mask_token_id\": ", shape.mask_token, ", \"eos_token_id\": ", shape.end_token, "}");
+}
+
+// The keys that the families with Hugging Face's names share.
+std::string SharedKeys(const Shape& shape) {
+  return absl::StrCat(
+      R"("torch_dtype": "bfloat16", "num_hidden_layers": )", shape.layers,
+      ", \"num_attention_heads\": ", shape.heads, ", \"num_key_value_heads\": ", shape.kv_heads,
+      ", \"hidden_size\": ", shape.hidden, ", \"vocab_size\": ", shape.vocab,
+      ", \"max_position_embeddings\": ", shape.max_tokens,
+      ", \"mask_token_id\": ", shape.mask_token, ", \"eos_token_id\": ", shape.end_token);
+}
+
+std::string DreamConfig(const Shape& shape) {
+  return absl::StrCat(
+      R"({"architectures": ["DreamModel"], "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
+          "intermediate_size": )",
+      shape.ffn, ", ", SharedKeys(shape), "}");
+}
+
+std::string LladaMoeConfig(const Shape& shape) {
+  std::string layers;
+  for (int32_t layer = 0; layer < shape.layers; ++layer) {
+    absl::StrAppend(&layers, layer == 0 ? "" : ", ", layer < shape.dense_layers ? 0 : 1);
   }
-  return info;
+  return absl::StrCat(
+      R"({"architectures": ["LLaDAMoEModelLM"], "rms_norm_eps": 1e-5, "rope_theta": 50000.0,
+          "qk_layernorm": true, "partial_rotary_factor": 1, "moe_router_score_function": "softmax",
+          "shared_expert_intermediate_size": null, "num_experts": )",
+      shape.experts, ", \"num_experts_per_tok\": ", shape.experts_per_row,
+      ", \"expert_intermediate_size\": ", shape.ffn,
+      ", \"dense_intermediate_size\": ", shape.experts_per_row * shape.ffn,
+      ", \"moe_layer_freq\": [", layers, "], ", SharedKeys(shape), "}");
+}
+
+struct Config {
+  std::string json;
+  const Shape* shape = nullptr;
+};
+
+absl::StatusOr<Config> ConfigOf(const std::string& name) {
+  std::string names;
+  Config found;
+  const auto look = [&](std::span<const Shape> shapes, std::string (*config)(const Shape&)) {
+    for (const Shape& shape : shapes) {
+      absl::StrAppend(&names, names.empty() ? "" : ", ", shape.name);
+      if (name == shape.name) found = {config(shape), &shape};
+    }
+  };
+  look(kLladaShapes, LladaConfig);
+  look(kDreamShapes, DreamConfig);
+  look(kLladaMoeShapes, LladaMoeConfig);
+  if (found.shape != nullptr) return found;
+  return absl::InvalidArgumentError(
+      absl::StrCat("synthetic model ", name, " is not one of ", names));
 }
 
 // splitmix64 (Steele, Lea, Flood 2014) at a place of its sequence.
@@ -79,11 +134,15 @@ uint64_t HashName(const std::string& name) {
 }
 
 // Standard deviations that keep the residual stream and the logits in a trained model's range.
-double Deviation(const std::string& name, int64_t cols, int32_t num_layers) {
-  if (absl::StrContains(name, ".wte.")) return 1.0;
-  if (name == "model.transformer.ff_out.weight") return 2.0 / std::sqrt(cols);
-  const bool adds_to_residual =
-      absl::StrContains(name, ".attn_out.") || absl::StrContains(name, ".ff_out.");
+double Deviation(const std::string& name, const TensorNaming& naming, int64_t cols,
+                 int32_t num_layers) {
+  if (absl::StartsWith(name, absl::StrCat(naming.embedding, "."))) return 1.0;
+  if (absl::StartsWith(name, absl::StrCat(naming.head, "."))) return 2.0 / std::sqrt(cols);
+  if (absl::EndsWith(name, ".bias")) return 0.5;
+  const auto is = [&name](const char* kind) {
+    return kind != nullptr && absl::StrContains(name, absl::StrCat(".", kind, "."));
+  };
+  const bool adds_to_residual = is(naming.out) || is(naming.down) || is(naming.expert_down);
   return adds_to_residual ? 1.0 / std::sqrt(2.0 * num_layers * cols) : 1.5 / std::sqrt(cols);
 }
 
@@ -105,15 +164,17 @@ void FillUniform(uint64_t stream, double deviation, std::span<uint16_t> out) {
 // Gives the matrices of a model, one after the other, from memory that it uses again.
 class RandomSource {
  public:
-  RandomSource(uint64_t seed, int32_t num_layers) : seed_(seed), num_layers_(num_layers) {}
+  RandomSource(uint64_t seed, const ModelInfo& info)
+      : seed_(seed), naming_(FamilyOf(info).tensors), num_layers_(info.num_layers) {}
 
   SourceMatrix Make(const std::string& name, int64_t rows, int64_t cols) {
     Storage storage = Take(static_cast<size_t>(rows * cols));
     const std::span<uint16_t> elements(storage->data(), static_cast<size_t>(rows * cols));
-    if (rows == 1) {
+    if (rows == 1 && !absl::EndsWith(name, ".bias")) {
       std::fill(elements.begin(), elements.end(), kernels::RoundToBF16(1.0f));  // a norm
     } else {
-      FillUniform(Mix(seed_ ^ HashName(name)), Deviation(name, cols, num_layers_), elements);
+      FillUniform(Mix(seed_ ^ HashName(name)), Deviation(name, naming_, cols, num_layers_),
+                  elements);
     }
     SourceMatrix result;
     result.matrix = {elements.data(), kernels::DType::kBF16, rows, cols};
@@ -135,23 +196,36 @@ class RandomSource {
   }
 
   const uint64_t seed_;
+  const TensorNaming& naming_;
   const int32_t num_layers_;
   std::shared_ptr<std::vector<Storage>> free_ = std::make_shared<std::vector<Storage>>();
 };
 
 uint64_t CountParameters(const ModelInfo& info) {
   const uint64_t hidden = info.hidden_size;
-  const uint64_t kv_rows = uint64_t{static_cast<uint32_t>(info.num_kv_heads)} * info.head_dim;
-  const uint64_t layer =
-      2 * hidden + 2 * hidden * hidden + 2 * kv_rows * hidden + 3 * hidden * info.ffn_size;
-  return 2 * hidden * info.vocab_size + hidden + layer * info.num_layers;
+  const uint64_t head_dim = info.head_dim;
+  const uint64_t kv_rows = head_dim * static_cast<uint64_t>(info.num_kv_heads);
+  const uint64_t bias = info.qkv_bias ? hidden + 2 * kv_rows : 0;
+  const uint64_t head_norms = info.qk_norm ? 2 * head_dim : 0;
+  const uint64_t attention =
+      2 * hidden + 2 * hidden * hidden + 2 * kv_rows * hidden + bias + head_norms;
+  const uint64_t expert =
+      hidden + 3 * hidden * info.experts.ffn_size;  // with its row of the router
+  uint64_t sum = 2 * hidden * info.vocab_size + hidden;
+  for (int32_t layer = 0; layer < info.num_layers; ++layer) {
+    sum += attention +
+           (info.HasExperts(layer) ? expert * info.experts.count : 3 * hidden * info.ffn_size);
+  }
+  return sum;
 }
 
 }  // namespace
 
 absl::StatusOr<ModelInfo> SyntheticModelInfo(const std::string& shape) {
-  absl::StatusOr<ModelInfo> info = InfoOf(shape);
-  if (info.ok()) info->parameters = CountParameters(*info);
+  SPARSED_ASSIGN_OR_RETURN(const Config config, ConfigOf(shape));
+  SPARSED_ASSIGN_OR_RETURN(ModelInfo info, ParseModelConfig(config.json));
+  info.end_token_ids.push_back(config.shape->end_of_turn);
+  info.parameters = CountParameters(info);
   return info;
 }
 
@@ -159,12 +233,12 @@ absl::StatusOr<std::unique_ptr<Model>> MakeSyntheticModel(const std::string& sha
                                                           kernels::Backend& backend) {
   const absl::StatusOr<ModelInfo> info = SyntheticModelInfo(shape);
   if (!info.ok()) return info.status();
-  auto random = std::make_shared<RandomSource>(seed, info->num_layers);
+  auto random = std::make_shared<RandomSource>(seed, *info);
   const WeightSource source = [random](const std::string& name, int64_t rows,
                                        int64_t cols) -> absl::StatusOr<SourceMatrix> {
     return random->Make(name, rows, cols);
   };
-  return LladaModel::Create(*info, source, backend, {});
+  return CreateModel(*info, source, backend, {});
 }
 
 }  // namespace sparsed::engine

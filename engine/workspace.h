@@ -21,14 +21,20 @@ class Workspace {
                           kernels::DType activations = kernels::DType::kF32);
 
   // Views of the first `rows` rows. E, H, Hkv, D, F as in kernels/tensor_view.h.
-  kernels::TensorView hidden(int64_t rows) const;      // [rows, E], the residual stream
-  kernels::TensorView normed(int64_t rows) const;      // [rows, E]
-  kernels::TensorView qkv(int64_t rows) const;         // [rows, (H + 2 Hkv) D]
-  kernels::TensorView attended(int64_t rows) const;    // [rows, H D]
-  kernels::TensorView gate_up(int64_t rows) const;     // [rows, 2F], rows <= kMlpChunkRows
-  kernels::TensorView activated(int64_t rows) const;   // [rows, F], rows <= kMlpChunkRows
-  kernels::TensorView head_input(int64_t rows) const;  // [rows, E], rows <= max_rows
-  kernels::TensorView logits(int64_t rows) const;      // [rows, V] f32, rows <= kLogitRows
+  kernels::TensorView hidden(int64_t rows) const;     // [rows, E], the residual stream
+  kernels::TensorView normed(int64_t rows) const;     // [rows, E]
+  kernels::TensorView qkv(int64_t rows) const;        // [rows, (H + 2 Hkv) D]
+  kernels::TensorView attended(int64_t rows) const;   // [rows, H D]
+  kernels::TensorView gate_up(int64_t rows) const;    // [rows, 2F], rows <= kMlpChunkRows
+  kernels::TensorView activated(int64_t rows) const;  // [rows, F], rows <= kMlpChunkRows
+  // For layers with experts; `slots` are rows times experts a row, rows <= kMlpChunkRows.
+  kernels::TensorView router_logits(int64_t rows) const;      // [rows, experts] f32
+  kernels::TensorView expert_rows(int64_t slots) const;       // [slots, E]
+  kernels::TensorView expert_gate_up(int64_t slots) const;    // [slots, 2F] of an expert
+  kernels::TensorView expert_activated(int64_t slots) const;  // [slots, F] of an expert
+  kernels::ExpertRouting routing() const;                     // of up to kMlpChunkRows rows
+  kernels::TensorView head_input(int64_t rows) const;         // [rows, E], rows <= max_rows
+  kernels::TensorView logits(int64_t rows) const;             // [rows, V] f32, rows <= kLogitRows
 
   // The feed-forward layer runs over row chunks and the head over row chunks, so that their widest
   // buffers stay small.
@@ -54,13 +60,16 @@ class Workspace {
   };
   struct Blocks {
     Block hidden, normed, qkv, attended, gate_up, activated, head_input, logits;
+    Block router_logits, expert_rows, expert_gate_up, expert_activated;
+    Block routing;  // one number a row: the parts of ExpertRouting, one after the other
 
-    std::array<Block*, 8> All();
+    std::array<Block*, 13> All();
   };
   // The matrices without their memory.
   static Blocks Plan(const ModelInfo& model, int64_t max_rows, kernels::DType activations);
 
   Blocks blocks_;
+  int64_t max_slots_ = 0;
 };
 
 }  // namespace sparsed::engine

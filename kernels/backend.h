@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/block_mask.h"
+#include "kernels/confidence_rule.h"
 #include "kernels/tensor_view.h"
 
 namespace sparsed::kernels {
@@ -55,12 +56,15 @@ class LinearWeight {
   virtual ~LinearWeight() = default;
   int64_t in_features = 0;
   int64_t out_features = 0;
+  bool has_bias = false;
 };
 
 struct BackendInfo {
   std::string device;       // "cpu" or "cuda:0"
   std::string description;  // processor or card, instruction set, threads: for the log
   DType activation_dtype = DType::kF32;
+  // HeadNorm, RouteExperts, GroupedLinear and SumExperts are there.
+  bool has_experts = false;
   int32_t row_alignment = 1;  // every sequence starts at a multiple of this many packed rows
   uint64_t memory_total_bytes = 0;
   uint64_t memory_free_bytes = 0;  // as the system counts it, whoever took the rest
@@ -124,9 +128,13 @@ struct AttentionParams {
   std::span<const AttentionSequence> sequences;
 };
 
-enum class ConfidenceRule : uint8_t {
-  kProbability,  // softmax of the noise-free, untempered logits at the chosen token
-  kRandom,       // uniform in [0, 1) from (seed, step, position)
+// Which rows of a batch go to which experts: T rows, K experts a row. The T K slots are sorted by
+// expert, within an expert by row. In the backend's memory.
+struct ExpertRouting {
+  int32_t* rows = nullptr;         // [T K], the row of each slot
+  int32_t* first_slots = nullptr;  // [experts + 1], where the slots of each expert begin
+  int32_t* slots = nullptr;        // [T, K], the slots of each row, by ascending expert
+  float* weights = nullptr;        // [T, K], of these slots
 };
 
 // One row of logits to sample from. Random numbers are counter-based: they depend on (seed, step,
@@ -136,6 +144,14 @@ struct SampleRow {
   int32_t uncond_row = -1;  // of `logits`; >= 0: l = u + (cfg_scale + 1) (c - u)
   float cfg_scale = 0;
   float temperature = 0;  // 0: argmax, ties to the lowest id; else l + temperature * Gumbel
+  // Of the tempered softmax only the most probable tokens are kept: until more than top_p is
+  // covered, and at most top_k. Tokens tied with the last one kept are kept, too.
+  float top_p = 1;               // 1: all
+  int32_t top_k = 0;             // 0: all
+  int32_t forbidden_token = -1;  // its logit counts as -infinity; -1: none
+  // Their logits count as -infinity once the token is chosen: a row that chose one has the
+  // confidence 0, others are surer. -1: none. For kProbability and kRandom only.
+  int32_t unsure_tokens[2] = {-1, -1};
   ConfidenceRule rule = ConfidenceRule::kProbability;
   uint64_t seed = 0;
   uint32_t step = 0;
@@ -143,11 +159,15 @@ struct SampleRow {
 };
 
 // `count` rows [first, first + count) of a SampleRows result compete; the `keep` most confident are
-// committed, ties to the lower row.
+// committed, ties to the lower row. With a temperature above 0 they are drawn instead, one after
+// the other, with probabilities proportional to exp(confidence / temperature).
 struct CommitGroup {
   int32_t first = 0;
   int32_t count = 0;
   int32_t keep = 0;
+  float temperature = 0;
+  uint64_t seed = 0;  // of the draws, with step; temperature > 0 only
+  uint32_t step = 0;
 };
 
 // One device, one stream of work. Not thread-safe: one thread at a time may use it. Operations are
@@ -172,15 +192,17 @@ class Backend {
   virtual absl::Status Mark(int32_t part) = 0;
   virtual absl::Status ReadMarks(std::span<double> seconds) = 0;
 
-  // Packs once; the host matrices are not needed afterwards. All parts have the same cols.
+  // Packs once; what is on the host is not needed afterwards. All parts have the same cols. bias:
+  // empty, or a number for every row of the parts.
   virtual absl::StatusOr<std::unique_ptr<LinearWeight>> PackLinear(
-      std::span<const HostMatrix> parts) = 0;
+      std::span<const HostMatrix> parts, std::span<const float> bias) = 0;
 
   // out[t] = table[ids[t]]. out [T, E]; table [V, E] f32, f16 or bf16; ids [T] i32 on the device.
   virtual absl::Status Embed(TensorView out, TensorView table, const int32_t* ids) = 0;
   // out = x * rsqrt(mean(x^2) + eps) * weight. out, x [T, E]; weight [E] f32. out may be x.
   virtual absl::Status RmsNorm(TensorView out, TensorView x, const float* weight, float eps) = 0;
-  // out = x W^T, or out += x W^T. x [T, in], out [T, out]; no overlap.
+  // out = x W^T + bias, or out += x W^T, which a weight with a bias does not do. The bias is added
+  // to the product in float32. x [T, in], out [T, out]; no overlap.
   virtual absl::Status Linear(TensorView out, TensorView x, const LinearWeight& weight,
                               bool accumulate) = 0;
   // Rotates each head of x in place, half-split (NeoX) layout: element j pairs with j + D/2.
@@ -188,8 +210,23 @@ class Backend {
   // cos of D/2 angles, then sin of D/2 angles.
   virtual absl::Status Rope(TensorView x, const int32_t* positions, const float* cos_sin,
                             int32_t head_dim) = 0;
+  // Each head of x, [T, heads*D], in place: x * rsqrt(mean(x^2) + eps) * weight; weight [D] f32.
+  virtual absl::Status HeadNorm(TensorView x, const float* weight, float eps, int32_t head_dim) = 0;
   // out = silu(gate) * up, gate_up [T, 2F] with gate in the first F columns. out [T, F].
   virtual absl::Status SiluMul(TensorView out, TensorView gate_up) = 0;
+  // A row goes to the `per_row` experts of its largest logits, ties to the lower one; the weights
+  // are those of the softmax over all experts, not scaled to a sum of 1. logits [T, experts] f32.
+  virtual absl::Status RouteExperts(TensorView logits, int32_t per_row,
+                                    const ExpertRouting& routing) = 0;
+  // out = x W_e^T, where row s of x and out is slot s and e its expert. One weight an expert, all
+  // of one shape and without a bias. x [T K, in], out [T K, out].
+  virtual absl::Status GroupedLinear(TensorView out, TensorView x,
+                                     std::span<const std::unique_ptr<LinearWeight>> weights,
+                                     const int32_t* first_slots) = 0;
+  // out[t] += the weighted sum of the rows of x in t's slots, added up by ascending expert. x [T K,
+  // E], out [T, E].
+  virtual absl::Status SumExperts(TensorView out, TensorView x, const ExpertRouting& routing,
+                                  int32_t per_row) = 0;
   // Non-causal attention within each sequence. A row whose mask keeps nothing is written as 0.
   // Never stores anything of size N x N.
   virtual absl::Status Attention(const AttentionParams& params) = 0;
@@ -198,8 +235,8 @@ class Backend {
   // out[r] = x[rows[r]]; rows [R] i32 on the device. out [R, E].
   virtual absl::Status GatherRows(TensorView out, TensorView x, const int32_t* rows) = 0;
   // Samples one token a row. logits [*, V] f32; rows: host memory; tokens, confidences
-  // [rows.size()] on the device. A row with a NaN logit gets confidence NaN. If a row has
-  // uncond_row >= 0, its logits row is overwritten by the guided logits.
+  // [rows.size()] on the device. A row with a NaN logit gets confidence NaN. The logits of the rows
+  // may be overwritten: by the guided ones, and where a token is forbidden or unsure.
   virtual absl::Status SampleRows(TensorView logits, std::span<const SampleRow> rows,
                                   int32_t* tokens, float* confidences) = 0;
   // chosen: on the device, for each group in turn `keep` row indices (into confidences), most
@@ -217,5 +254,10 @@ struct BackendOptions {
 // INVALID_ARGUMENT (unknown device), FAILED_PRECONDITION (not built or no such device).
 absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options,
                                                        std::string* why = nullptr);
+
+// What a model would take on a device that need not be there: Alloc and PackLinear give what has a
+// size and no memory, and Info counts it as that device's backend would. Copies in do nothing,
+// operations fail. Device: "cpu" or "cuda". Errors: INVALID_ARGUMENT (another).
+absl::StatusOr<std::unique_ptr<Backend>> CreateMeasuringBackend(const std::string& device);
 
 }  // namespace sparsed::kernels

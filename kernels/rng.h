@@ -23,7 +23,12 @@ constexpr PhiloxBlock Philox4x32(PhiloxBlock counter, uint32_t key0, uint32_t ke
 }
 
 // The last counter word keeps the uses of one (seed, step, position) apart.
-enum class RandomStream : uint32_t { kGumbel = 0, kConfidence = 1 };
+enum class RandomStream : uint32_t {
+  kGumbel = 0,      // a token's noise; index: half its id
+  kConfidence = 1,  // a confidence at random
+  kOrder = 2,       // which rows of a commit group are drawn; position: its place in the group
+  kUnmask = 3,      // whether a position is committed at all
+};
 
 // 128 random bits.
 constexpr PhiloxBlock RandomBits(uint64_t seed, uint32_t step, uint32_t position, uint32_t index,
@@ -31,6 +36,9 @@ constexpr PhiloxBlock RandomBits(uint64_t seed, uint32_t step, uint32_t position
   return Philox4x32({index, position, step, static_cast<uint32_t>(stream)},
                     static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
 }
+
+// Uniform in [0, 1), 24 bits.
+constexpr float Uniform24(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
 
 // Uniform in the open interval (0, 1), 52 bits; both ends are excluded so that ln(-ln u) is finite.
 constexpr double OpenUniform(uint32_t high, uint32_t low) {

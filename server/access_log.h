@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "server/caller.h"
 #include "server/clock.h"
 #include "server/errors.h"
 #include "server/event_sink.h"
@@ -20,8 +21,8 @@ struct CallInfo {
   std::string span_id;         // 16: of this call
   std::string parent_span_id;  // of the caller; empty if it named none
   std::string trace_state;     // as the caller sent it
-  std::string client;          // name of its token or certificate; empty: unknown
-  bool generation = false;     // counts in the metrics of requests
+  Caller caller;
+  bool generation = false;  // counts in the metrics of requests
 };
 
 // Thread-safe.

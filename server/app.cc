@@ -14,6 +14,7 @@
 #include "server/auth.h"
 #include "server/build_info.h"
 #include "server/entry.h"
+#include "server/grpc_messages.h"
 #include "server/grpc_server.h"
 #include "server/health_service.h"
 #include "server/http_admin.h"
@@ -49,13 +50,16 @@ uint64_t RandomBits() {
 // Owns all parts; each borrows from those above it.
 class App {
  public:
-  App(const Config& config, std::function<CommandLine()> read_settings, Log* log)
+  App(const Config& config, std::function<CommandLine()> read_settings,
+      const BackendFactory& make_backend, Log* log)
       : config_(config),
+        make_backend_(make_backend),
         log_(log),
+        grpc_messages_(log),
         metrics_(Version(), Commit()),
         access_(log, &metrics_),
         auth_(config.auth_token_file),
-        entry_(&auth_, RandomBits),
+        entry_(&auth_, RandomBits, config.model_name),
         queue_(config.queue_requests, config.queue_tokens, &costs_),
         health_(
             {"", v1::GenerationService::service_full_name(), v1::ModelService::service_full_name(),
@@ -86,8 +90,10 @@ class App {
   void ShutDown();
 
   const Config& config_;
+  const BackendFactory& make_backend_;
   Log* log_;
-  const Clock clock_ = [] { return std::chrono::steady_clock::now(); };
+  const GrpcMessages grpc_messages_;
+  const Clock clock_ = SteadyClock();
   Metrics metrics_;
   AccessLog access_;
   ServerState state_;
@@ -132,7 +138,7 @@ GenerationService::Parts App::GenerationParts() {
 }
 
 KserveService::Parts App::KserveParts() {
-  return {&state_, &submitter_, &access_, &entry_, &open_streams_, clock_};
+  return {&state_, &submitter_, &access_, &entry_, &open_streams_, clock_, &metrics_};
 }
 
 Supervisor::Parts App::SupervisorParts(std::function<CommandLine()> read_settings) {
@@ -202,7 +208,7 @@ void App::StartEngine() {
 absl::Status App::Run() {
   SPARSED_RETURN_IF_ERROR(auth_.Load());
   SPARSED_RETURN_IF_ERROR(Listen());
-  absl::StatusOr<std::unique_ptr<LoadedModel>> loaded = LoadModel(config_, *log_);
+  absl::StatusOr<std::unique_ptr<LoadedModel>> loaded = LoadModel(config_, *log_, make_backend_);
   if (absl::IsCancelled(loaded.status())) return absl::OkStatus();
   SPARSED_ASSIGN_OR_RETURN(model_, std::move(loaded));
   StartEngine();
@@ -238,7 +244,8 @@ WakeUp App::Supervise(std::optional<Duration> timeout) {
 
 void App::Drain() {
   state_.Stop(Phase::kDraining);
-  log_->Info("drain_started", {{"waiting", queue_.size()},
+  log_->Info("drain_started", {{"running", loop_->running()},
+                               {"waiting", queue_.size()},
                                {"delay_seconds", config_.drain_delay_seconds},
                                {"timeout_seconds", config_.drain_timeout_seconds}});
   WakeUp why = Supervise(ToDuration(config_.drain_delay_seconds));
@@ -263,12 +270,13 @@ void App::ShutDown() {
 
 }  // namespace
 
-int Serve(const Config& config, std::function<CommandLine()> read_settings) {
+int Serve(const Config& config, std::function<CommandLine()> read_settings,
+          const BackendFactory& make_backend) {
   BlockSignals();
   Log log(config.log_level, config.log_format);
   absl::Status status;
   {
-    App app(config, std::move(read_settings), &log);
+    App app(config, std::move(read_settings), make_backend, &log);
     status = app.Run();
   }
   if (!status.ok()) {

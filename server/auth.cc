@@ -23,16 +23,15 @@ std::shared_ptr<const Auth::Entries> Auth::entries() const {
 
 size_t Auth::tokens() const { return entries()->size(); }
 
-std::optional<Failure> Auth::Check(const std::vector<std::string>& headers,
-                                   std::string* name) const {
+std::optional<Failure> Auth::Check(const std::vector<std::string>& headers, Caller* caller) const {
   static constexpr char kScheme[] = "bearer ";
   constexpr size_t kSchemeBytes = sizeof(kScheme) - 1;
   if (path_.empty()) return std::nullopt;
   if (headers.empty()) return TokenMissing();
   if (headers.size() > 1 || !absl::StartsWithIgnoreCase(headers[0], kScheme)) return TokenInvalid();
-  std::optional<std::string> found = FindToken(*entries(), headers[0].substr(kSchemeBytes));
+  std::optional<Caller> found = FindToken(*entries(), headers[0].substr(kSchemeBytes));
   if (!found) return TokenInvalid();
-  *name = *std::move(found);
+  *caller = *std::move(found);
   return std::nullopt;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "server/caller.h"
 #include "server/errors.h"
 #include "server/token_file.h"
 
@@ -23,9 +24,9 @@ class Auth {
   absl::Status Load();
   size_t tokens() const;
 
-  // headers: the call's values of `authorization`. Sets *name to the token's, where there is one.
+  // headers: the call's values of `authorization`. Sets *caller to the token's, where there is one.
   // UNAUTHENTICATED where a token is needed and there is none, or not exactly one that is known.
-  std::optional<Failure> Check(const std::vector<std::string>& headers, std::string* name) const;
+  std::optional<Failure> Check(const std::vector<std::string>& headers, Caller* caller) const;
 
  private:
   using Entries = std::vector<TokenEntry>;

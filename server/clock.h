@@ -10,6 +10,10 @@ using TimePoint = std::chrono::steady_clock::time_point;
 using Duration = std::chrono::steady_clock::duration;
 using Clock = std::function<TimePoint()>;  // thread-safe
 
+inline Clock SteadyClock() {
+  return [] { return std::chrono::steady_clock::now(); };
+}
+
 inline double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace sparsed::server

@@ -31,8 +31,10 @@ struct Arguments {
   bool print = false;
   bool check = false;
   bool schema = false;
+  std::string model_dir;
   CLI::App* serve = nullptr;
   CLI::App* options = nullptr;
+  CLI::App* check_model = nullptr;
 };
 
 void AddFlags(CLI::App& app, Arguments& arguments) {
@@ -59,6 +61,10 @@ void AddFlags(CLI::App& app, Arguments& arguments) {
   serve.add_flag("--check-config", arguments.check,
                  "Check the settings, and exit: 0, or 2 if wrong");
   arguments.options = app.add_subcommand("options", "Print the table of settings as Markdown");
+  arguments.check_model = app.add_subcommand(
+      "check-model",
+      "Describe a model's folder without loading it; 0, or 2 if it cannot be served");
+  arguments.check_model->add_option("DIR", arguments.model_dir, "The folder")->required();
   arguments.options->add_flag("--schema", arguments.schema, "A JSON schema of the file instead");
 }
 
@@ -165,6 +171,10 @@ CommandLine ParseCommandLine(int argc, const char* const* argv) {
   }
   if (arguments.options->parsed()) {
     result.output = arguments.schema ? OptionsSchema() : OptionsMarkdown();
+    return result;
+  }
+  if (arguments.check_model->parsed()) {
+    result.check_model = arguments.model_dir;
     return result;
   }
   const Settings settings = Resolve(arguments);

@@ -65,6 +65,7 @@ bool IsLoopback(const std::string& host);
 
 struct CommandLine {
   std::optional<Config> serve;  // to be served; otherwise the process ends now
+  std::string check_model;      // after looking at this folder, if there is one
   int exit_code = 0;            // 0 after --help or --check-config, 2 after an error
   std::string output;           // for standard output, or for standard error if exit_code is not 0
 };

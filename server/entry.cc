@@ -60,8 +60,14 @@ CallInfo Entry::Describe(const grpc::CallbackServerContext& context, const char*
 
 std::optional<Failure> Entry::Authenticate(const grpc::CallbackServerContext& context,
                                            CallInfo& info) const {
-  info.client = CommonName(context);
-  return auth_->Check(Headers(context, "authorization"), &info.client);
+  info.caller.name = CommonName(context);
+  return auth_->Check(Headers(context, "authorization"), &info.caller);
+}
+
+std::optional<Failure> Entry::Authorize(const Caller& caller, const std::string& model) const {
+  const std::string& wanted = model.empty() ? model_ : model;
+  if (caller.MayUse(wanted)) return std::nullopt;
+  return ModelForbidden(wanted);
 }
 
 }  // namespace sparsed::server

@@ -17,21 +17,25 @@ namespace sparsed::server {
 // Thread-safe.
 class Entry {
  public:
-  // auth is borrowed; random must be thread-safe.
-  Entry(const Auth* auth, std::function<uint64_t()> random)
-      : auth_(auth), random_(std::move(random)) {}
+  // auth is borrowed; random must be thread-safe. model: what a request without a name means.
+  Entry(const Auth* auth, std::function<uint64_t()> random, std::string model)
+      : auth_(auth), random_(std::move(random)), model_(std::move(model)) {}
 
   // The call's ids: x-request-id of the caller where it is a valid one, else a new UUID; the trace
   // of its traceparent, else a new one.
   CallInfo Describe(const grpc::CallbackServerContext& context, const char* surface,
                     const char* method) const;
-  // UNAUTHENTICATED, or nothing: then the caller's name is in `info`, of its token or certificate.
+  // UNAUTHENTICATED, or nothing: then the caller is in `info`, of its token or certificate.
   std::optional<Failure> Authenticate(const grpc::CallbackServerContext& context,
                                       CallInfo& info) const;
+  // PERMISSION_DENIED where the caller may not use the model; whether there is such a one, it does
+  // not say. model: as the request names it; empty: it does not.
+  std::optional<Failure> Authorize(const Caller& caller, const std::string& model) const;
 
  private:
   const Auth* auth_;
   std::function<uint64_t()> random_;
+  std::string model_;
 };
 
 }  // namespace sparsed::server

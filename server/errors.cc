@@ -16,7 +16,7 @@ constexpr size_t kMaxViolations = 16;
 constexpr size_t kMaxDescriptionBytes = 160;
 constexpr size_t kMaxFieldBytes = 64;
 constexpr size_t kMaxMessageBytes = 1024;
-constexpr int64_t kDrainRetryMs = 1000;
+constexpr int64_t kRetryMs = 1000;
 
 std::string Shorten(const std::string& text, size_t limit) {
   if (text.size() <= limit) return text;
@@ -60,7 +60,7 @@ void AddQuota(Failure& failure, const std::string& subject, const std::string& d
 
 Failure Unavailable(const std::string& message, const std::string& reason) {
   Failure failure = Make(grpc::StatusCode::UNAVAILABLE, message, reason);
-  AddRetry(failure, kDrainRetryMs);
+  AddRetry(failure, kRetryMs);
   return failure;
 }
 
@@ -181,6 +181,14 @@ Failure NeverFits(const std::string& limit_name, int64_t needed, int64_t limit) 
   return failure;
 }
 
+Failure OutOfMemory(int64_t needed_bytes) {
+  Failure failure = Make(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                         "the device has no memory left for the request", "out_of_memory");
+  AddQuota(failure, "device_memory", absl::StrCat("needs ", needed_bytes, " bytes"));
+  AddRetry(failure, kRetryMs);
+  return failure;
+}
+
 Failure Loading() { return Unavailable("the model is loading", "loading"); }
 Failure Draining() { return Unavailable("the server is shutting down", "draining"); }
 Failure EngineStopped() { return Unavailable("the engine has stopped", "engine_stopped"); }
@@ -210,6 +218,15 @@ Failure TokenInvalid() {
   Failure failure = Make(grpc::StatusCode::UNAUTHENTICATED,
                          "authorization: the token is not one that is let in", "unauthenticated");
   AddErrorInfo(failure, "TOKEN_INVALID", {});
+  return failure;
+}
+
+Failure ModelForbidden(const std::string& model) {
+  const std::string shown = Shorten(model, kMaxDescriptionBytes);
+  Failure failure =
+      Make(grpc::StatusCode::PERMISSION_DENIED,
+           absl::StrCat("model: the token may not use '", shown, "'"), "permission_denied");
+  AddErrorInfo(failure, "MODEL_FORBIDDEN", {{"model", shown}});
   return failure;
 }
 

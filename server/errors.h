@@ -40,6 +40,9 @@ Failure QueueFull(int64_t capacity, int64_t retry_ms);
 Failure QueueTokensFull(int64_t needed, int64_t waiting, int64_t limit, int64_t retry_ms);
 // RESOURCE_EXHAUSTED with QuotaFailure: more than the server's limit, whatever else runs.
 Failure NeverFits(const std::string& limit_name, int64_t needed, int64_t limit);
+// RESOURCE_EXHAUSTED with QuotaFailure and RetryInfo: the device has no memory left, although
+// nothing else of the server runs.
+Failure OutOfMemory(int64_t needed_bytes);
 // UNAVAILABLE with RetryInfo.
 Failure Loading();
 Failure Draining();
@@ -51,6 +54,8 @@ Failure SlowConsumer();
 // UNAUTHENTICATED with ErrorInfo TOKEN_MISSING or TOKEN_INVALID.
 Failure TokenMissing();
 Failure TokenInvalid();
+// PERMISSION_DENIED with ErrorInfo MODEL_FORBIDDEN.
+Failure ModelForbidden(const std::string& model);
 Failure Cancelled();
 // DEADLINE_EXCEEDED with ErrorInfo QUEUE_DEADLINE, DEADLINE_TOO_SHORT or RUN_DEADLINE.
 Failure DeadlineInQueue();

@@ -1,6 +1,6 @@
 #include "server/grpc_server.h"
 
-#include <grpc/support/log.h>
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/impl/server_builder_option.h>
@@ -11,26 +11,15 @@
 #include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/server_builder.h>
 
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "server/log.h"
 
 namespace sparsed::server {
 namespace {
-
-// gRPC takes a bare function, without anything that it could write to.
-template <bool kJson>
-void WriteGrpcMessage(gpr_log_func_args* args) {
-  const char* level = args->severity == GPR_LOG_SEVERITY_ERROR ? "error" : "info";
-  const std::string line =
-      FormatLogLine(kJson ? "json" : "text", LogTime(), level, "grpc", {{"cause", args->message}});
-  std::fputs((line + "\n").c_str(), stderr);
-}
 
 // Takes away what linked libraries have registered: reflection.
 class WithoutPlugins final : public grpc::ServerBuilderOption {
@@ -85,8 +74,8 @@ std::shared_ptr<grpc::ServerCredentials> Credentials(const Config& config) {
 
 absl::StatusOr<GrpcServer> StartGrpcServer(const Config& config,
                                            const std::vector<grpc::Service*>& services) {
-  gpr_set_log_function(config.log_format == "json" ? WriteGrpcMessage<true>
-                                                   : WriteGrpcMessage<false>);
+  // Protocol Buffers would print a line for text that is not UTF-8, which any client may send.
+  google::protobuf::SetLogHandler(nullptr);
   // Linking the library is enough to get reflection; this only says so.
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;

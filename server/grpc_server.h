@@ -17,8 +17,8 @@ struct GrpcServer {
 };
 
 // Listens at once, over TLS where there is a certificate; its files are watched. gRPC's own
-// messages go to standard error in the log's format from then on. The services are borrowed for the
-// server's life. Errors: UNAVAILABLE naming the address.
+// messages go to standard error in the log's format from then on, Protocol Buffers' nowhere. The
+// services are borrowed for the server's life. Errors: UNAVAILABLE naming the address.
 absl::StatusOr<GrpcServer> StartGrpcServer(const Config& config,
                                            const std::vector<grpc::Service*>& services);
 

@@ -6,6 +6,7 @@
 
 #include "server/build_info.h"
 #include "server/calls.h"
+#include "server/kserve_model.h"
 #include "server/kserve_stream.h"
 #include "server/kserve_tensors.h"
 #include "server/validate.h"
@@ -19,7 +20,8 @@ std::optional<Failure> CheckModel(const std::string& name, const std::string& ve
   const ServedModel* model = state.model();
   if (model == nullptr) return Loading();
   if (auto unknown = CheckModelName(name, *model)) return unknown;
-  if (!version.empty() && version != "1") return UnknownModel(name + " version " + version, name);
+  const bool known = version.empty() || version == std::string(1, kModelVersion);
+  if (!known) return UnknownModel(name + " version " + version, name);
   return std::nullopt;
 }
 
@@ -63,6 +65,8 @@ grpc::ServerUnaryReactor* KserveService::ServerMetadata(Context* context, const 
                          inference::ServerMetadataResponse* answer) -> std::optional<Failure> {
     answer->set_name("sparsed");
     answer->set_version(Version());
+    answer->add_extensions("model_configuration");
+    answer->add_extensions("statistics");
     return std::nullopt;
   };
   return AnswerUnary<inference::ServerMetadataRequest, inference::ServerMetadataResponse>(
@@ -88,6 +92,7 @@ grpc::ServerUnaryReactor* KserveService::ModelInfer(Context* context, const Byte
   InferCall infer;
   std::optional<Failure> failure = parts_.entry->Authenticate(*context, info);
   if (!failure) failure = ParseMessage(*in, &request);
+  if (!failure) failure = parts_.entry->Authorize(info.caller, request.model_name());
   if (!failure) failure = CheckModel(request.model_name(), request.model_version(), *parts_.state);
   if (!failure) failure = ParseInfer(request, &infer);
   if (!request.id().empty() && IsValidRequestId(request.id())) info.request_id = request.id();
@@ -114,6 +119,49 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* KserveService::Mode
   return InferStream::Start(
       context, {parts_.state, parts_.submitter, parts_.access, parts_.entry, parts_.open_streams},
       info, refused);
+}
+
+grpc::ServerUnaryReactor* KserveService::ModelConfig(Context* context, const Bytes* in,
+                                                     Bytes* out) {
+  const auto handle = [this](const inference::ModelConfigRequest& request,
+                             inference::ModelConfigResponse* answer) -> std::optional<Failure> {
+    if (auto unknown = CheckModel(request.name(), request.version(), *parts_.state)) return unknown;
+    *answer->mutable_config() = InferConfig(parts_.state->model()->name);
+    return std::nullopt;
+  };
+  return AnswerUnary<inference::ModelConfigRequest, inference::ModelConfigResponse>(
+      context, in, out, unary(), "ModelConfig", handle);
+}
+
+grpc::ServerUnaryReactor* KserveService::ModelStatistics(Context* context, const Bytes* in,
+                                                         Bytes* out) {
+  const auto handle = [this](const inference::ModelStatisticsRequest& request,
+                             inference::ModelStatisticsResponse* answer) -> std::optional<Failure> {
+    if (auto unknown = CheckModel(request.name(), request.version(), *parts_.state)) return unknown;
+    *answer->add_model_stats() =
+        InferStatistics(parts_.state->model()->name, parts_.metrics->Totals());
+    return std::nullopt;
+  };
+  return AnswerUnary<inference::ModelStatisticsRequest, inference::ModelStatisticsResponse>(
+      context, in, out, unary(), "ModelStatistics", handle);
+}
+
+grpc::ServerUnaryReactor* KserveService::RepositoryIndex(Context* context, const Bytes* in,
+                                                         Bytes* out) {
+  const auto handle = [this](const inference::RepositoryIndexRequest& request,
+                             inference::RepositoryIndexResponse* answer,
+                             const Caller& caller) -> std::optional<Failure> {
+    if (!request.repository_name().empty()) {
+      return BadFields(OneViolation("repository_name", "is none; the only one has no name"));
+    }
+    const ServedModel* model = parts_.state->model();
+    if (model == nullptr || !caller.MayUse(model->name)) return std::nullopt;
+    if (request.ready() && !parts_.state->ready()) return std::nullopt;
+    *answer->add_models() = InferIndex(model->name, parts_.state->phase(), parts_.state->stalled());
+    return std::nullopt;
+  };
+  return AnswerUnary<inference::RepositoryIndexRequest, inference::RepositoryIndexResponse>(
+      context, in, out, unary(), "RepositoryIndex", handle);
 }
 
 }  // namespace sparsed::server

@@ -1,12 +1,13 @@
 // inference.GRPCInferenceService: the Open Inference Protocol (KServe v2), as clients of Triton and
 // KServe speak it.
-// Next: server/kserve_tensors.h, server/submit.h
+// Next: server/kserve_tensors.h, server/kserve_model.h, server/submit.h
 #pragma once
 
 #include <utility>
 
 #include "inference/grpc_service.grpc.pb.h"
 #include "server/entry.h"
+#include "server/metrics.h"
 #include "server/open_streams.h"
 #include "server/submit.h"
 #include "server/unary.h"
@@ -20,7 +21,11 @@ using RawKserveService = KserveBase::WithRawCallbackMethod_ServerLive<
         KserveBase::WithRawCallbackMethod_ServerMetadata<
             KserveBase::WithRawCallbackMethod_ModelMetadata<
                 KserveBase::WithRawCallbackMethod_ModelInfer<
-                    KserveBase::WithRawCallbackMethod_ModelStreamInfer<KserveBase::Service>>>>>>>;
+                    KserveBase::WithRawCallbackMethod_ModelStreamInfer<
+                        KserveBase::WithRawCallbackMethod_ModelConfig<
+                            KserveBase::WithRawCallbackMethod_ModelStatistics<
+                                KserveBase::WithRawCallbackMethod_RepositoryIndex<
+                                    KserveBase::Service>>>>>>>>>>;
 
 // Thread-safe; called by gRPC's threads, none of which it ever blocks.
 class KserveService final : public RawKserveService {
@@ -36,6 +41,7 @@ class KserveService final : public RawKserveService {
     const Entry* entry = nullptr;
     OpenStreams* open_streams = nullptr;
     Clock clock;
+    const Metrics* metrics = nullptr;  // for ModelStatistics
   };
   explicit KserveService(Parts parts) : parts_(std::move(parts)) {}
 
@@ -46,6 +52,9 @@ class KserveService final : public RawKserveService {
   grpc::ServerUnaryReactor* ModelMetadata(Context* context, const Bytes* in, Bytes* out) override;
   grpc::ServerUnaryReactor* ModelInfer(Context* context, const Bytes* in, Bytes* out) override;
   grpc::ServerBidiReactor<Bytes, Bytes>* ModelStreamInfer(Context* context) override;
+  grpc::ServerUnaryReactor* ModelConfig(Context* context, const Bytes* in, Bytes* out) override;
+  grpc::ServerUnaryReactor* ModelStatistics(Context* context, const Bytes* in, Bytes* out) override;
+  grpc::ServerUnaryReactor* RepositoryIndex(Context* context, const Bytes* in, Bytes* out) override;
 
  private:
   UnaryParts unary() const { return {*parts_.entry, *parts_.access, parts_.clock, "kserve"}; }

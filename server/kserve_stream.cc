@@ -144,10 +144,11 @@ void InferStream::Begin(const grpc::ByteBuffer& bytes) {
   inference::ModelInferRequest message;
   InferCall infer;
   std::optional<Failure> failure = ParseMessage(bytes, &message);
+  if (!failure) failure = parts_.entry->Authorize(info_.caller, message.model_name());
   if (!failure) failure = ParseInfer(message, &infer);
   CallInfo info = parts_.entry->Describe(*context_, "kserve", "ModelStreamInfer");
   info.generation = true;
-  info.client = info_.client;
+  info.caller = info_.caller;
   if (!message.id().empty() && IsValidRequestId(message.id())) info.request_id = message.id();
   uint64_t number = 0;
   {

@@ -14,7 +14,7 @@ namespace {
 using Tensor = inference::ModelInferRequest::InferInputTensor;
 
 constexpr size_t kLengthBytes = 4;
-constexpr char kModelVersion = '1';  // there is only one
+constexpr int kMaxDepth = 8;  // of JSON; no option is nested so deeply
 
 // A tensor's only element, as bytes: of BOOL one byte, 0 or 1.
 std::optional<std::string> OnlyElement(const Tensor& tensor, const std::string* raw,
@@ -52,7 +52,17 @@ bool ReadJson(const nlohmann::json& value, google::protobuf::Message* message) {
 
 void ReadParameters(const std::string& text, const std::string& field, bool* chat,
                     v1::GenerateRequest* request, Violations& violations) {
-  nlohmann::json parameters = nlohmann::json::parse(text, nullptr, false);
+  // Copying and printing JSON recurse, so that depth would be paid for with the stack.
+  bool too_deep = false;
+  const auto keep = [&too_deep](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
+    too_deep = too_deep || depth > kMaxDepth;
+    return !too_deep;
+  };
+  nlohmann::json parameters = nlohmann::json::parse(text, keep, false);
+  if (too_deep) {
+    violations.Add(field, "is nested more than ", kMaxDepth, " deep");
+    return;
+  }
   if (!parameters.is_object()) {
     violations.Add(field, "is not a JSON object");
     return;
@@ -178,24 +188,6 @@ inference::ModelInferResponse InferResponse(const std::string& model, const std:
     response.add_raw_output_contents(JoinRawBytes({*text}));
   }
   return response;
-}
-
-inference::ModelMetadataResponse InferMetadata(const std::string& model) {
-  inference::ModelMetadataResponse metadata;
-  metadata.set_name(model);
-  metadata.add_versions(std::string(1, kModelVersion));
-  metadata.set_platform("sparsed");
-  const auto set = [](inference::ModelMetadataResponse::TensorMetadata* tensor, const char* name,
-                      const char* datatype) {
-    tensor->set_name(name);
-    tensor->set_datatype(datatype);
-    tensor->add_shape(1);
-  };
-  set(metadata.add_inputs(), "text_input", "BYTES");
-  set(metadata.add_inputs(), "stream", "BOOL");
-  set(metadata.add_inputs(), "sampling_parameters", "BYTES");
-  set(metadata.add_outputs(), "text_output", "BYTES");
-  return metadata;
 }
 
 }  // namespace sparsed::server

@@ -12,6 +12,10 @@
 
 namespace sparsed::server {
 
+// The only version that a model has. A character: GCC 12 warns of one-letter strings that protobuf
+// assigns.
+inline constexpr char kModelVersion = '1';
+
 struct InferCall {
   v1::GenerateRequest request;
   bool stream = false;       // text as it is committed, in several responses
@@ -34,7 +38,5 @@ std::string JoinRawBytes(const std::vector<std::string>& elements);
 // last one of the request.
 inference::ModelInferResponse InferResponse(const std::string& model, const std::string& id,
                                             const std::optional<std::string>& text, bool final);
-
-inference::ModelMetadataResponse InferMetadata(const std::string& model);
 
 }  // namespace sparsed::server

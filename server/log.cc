@@ -6,9 +6,14 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "server/repeat_limit.h"
 
 namespace sparsed::server {
 namespace {
@@ -18,8 +23,7 @@ std::string Dump(const LogFields& value) {
   return value.dump(-1, ' ', true, LogFields::error_handler_t::replace);
 }
 
-}  // namespace
-
+// Now, as RFC 3339 has it.
 std::string LogTime() {
   const auto now = std::chrono::system_clock::now();
   const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
@@ -31,25 +35,59 @@ std::string LogTime() {
                          utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms);
 }
 
+}  // namespace
+
 struct Log::Sink {
   spdlog::logger logger;
   std::string format;
+  Clock clock;
+  std::mutex mu;
+  RepeatLimit repeats;  // guarded by mu
 
   void Write(spdlog::level::level_enum level, const std::string& name, const std::string& event,
              const LogFields& fields) {
     if (!logger.should_log(level)) return;
     logger.log(level, spdlog::string_view_t(FormatLogLine(format, LogTime(), name, event, fields)));
   }
+
+  void WriteWarning(const std::string& event, const LogFields& fields) {
+    Write(spdlog::level::warn, "warning", event, fields);
+  }
+
+  void Warn(const std::string& event, const LogFields& fields) {
+    if (!logger.should_log(spdlog::level::warn)) return;
+    std::optional<int64_t> suppressed;
+    {
+      const std::lock_guard lock(mu);
+      suppressed = repeats.Pass(event, clock());
+    }
+    if (!suppressed) return;
+    LogFields all = fields;
+    if (*suppressed > 0) all["suppressed"] = *suppressed;
+    WriteWarning(event, all);
+  }
+
+  void ReportSuppressed(TimePoint now) {
+    std::vector<std::pair<std::string, int64_t>> due;
+    {
+      const std::lock_guard lock(mu);
+      due = repeats.TakeSuppressed(now);
+    }
+    for (const auto& [event, count] : due) WriteWarning(event, {{"suppressed", count}});
+  }
 };
 
-Log::Log(const std::string& level, const std::string& format)
+Log::Log(const std::string& level, const std::string& format, Clock clock)
     : sink_(new Sink{spdlog::logger("sparsed", std::make_shared<spdlog::sinks::stderr_sink_mt>()),
-                     format}) {
+                     format,
+                     std::move(clock),
+                     {},
+                     {}}) {
   sink_->logger.set_pattern("%v");
   sink_->logger.set_level(spdlog::level::from_str(level));
   sink_->logger.flush_on(spdlog::level::info);
 }
-Log::~Log() = default;
+Log::~Log() { sink_->ReportSuppressed(TimePoint::max()); }
 
 void Log::SetLevel(const std::string& level) {
   sink_->logger.set_level(spdlog::level::from_str(level));
@@ -59,11 +97,13 @@ void Log::Info(const std::string& event, const LogFields& fields) const {
   sink_->Write(spdlog::level::info, "info", event, fields);
 }
 void Log::Warning(const std::string& event, const LogFields& fields) const {
-  sink_->Write(spdlog::level::warn, "warning", event, fields);
+  sink_->Warn(event, fields);
 }
 void Log::Error(const std::string& event, const LogFields& fields) const {
   sink_->Write(spdlog::level::err, "error", event, fields);
 }
+
+void Log::ReportSuppressed() const { sink_->ReportSuppressed(sink_->clock()); }
 
 std::string FormatLogLine(const std::string& format, const std::string& time,
                           const std::string& level, const std::string& event,

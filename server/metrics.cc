@@ -35,8 +35,11 @@ Family<Counter>& Counters(prometheus::Registry& registry, const char* name, cons
 Counter* OneCounter(prometheus::Registry& registry, const char* name, const char* help) {
   return &Counters(registry, name, help).Add({});
 }
+Family<Gauge>& Gauges(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+}
 Gauge* OneGauge(prometheus::Registry& registry, const char* name, const char* help) {
-  return &prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add({});
+  return &Gauges(registry, name, help).Add({});
 }
 Family<Histogram>& Histograms(prometheus::Registry& registry, const char* name, const char* help) {
   return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
@@ -44,6 +47,11 @@ Family<Histogram>& Histograms(prometheus::Registry& registry, const char* name, 
 Histogram* OneHistogram(prometheus::Registry& registry, const char* name, const char* help,
                         const Buckets& buckets) {
   return &Histograms(registry, name, help).Add({}, buckets);
+}
+
+RequestTotals::Sum SumOf(const Histogram& histogram) {
+  const prometheus::ClientMetric::Histogram seen = histogram.Collect().histogram;
+  return {seen.sample_count, seen.sample_sum};
 }
 
 }  // namespace
@@ -62,6 +70,9 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
   mask_cache_entries_ = OneGauge(r, "sparsed_mask_cache_entries", "Requests that hold patterns.");
   mask_cache_usage_ =
       OneGauge(r, "sparsed_mask_cache_usage_ratio", "Memory of SparseD's patterns over its limit.");
+  gpu_used_bytes_ =
+      &Gauges(r, "sparsed_gpu_memory_used_bytes", "Memory of the GPU that is taken, by whomever.");
+  gpu_total_bytes_ = &Gauges(r, "sparsed_gpu_memory_total_bytes", "Memory of the GPU.");
   prompt_tokens_ = OneCounter(r, "sparsed_prompt_tokens_total", "Prompt tokens of done requests.");
   generated_tokens_ =
       OneCounter(r, "sparsed_generated_tokens_total", "Tokens committed by done requests.");
@@ -101,6 +112,12 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
 void Metrics::RequestDone(const std::string& surface, const std::string& outcome,
                           const RunStats& stats) {
   requests_->Add({{"surface", surface}, {"outcome", outcome}}).Increment();
+  {
+    const std::lock_guard lock(mu_);
+    RequestTotals::Sum& sum = outcome == "ok" ? succeeded_ : failed_;
+    ++sum.count;
+    sum.seconds += stats.total_seconds;
+  }
   if (stats.total_seconds > 0) e2e_seconds_->Observe(stats.total_seconds);
   if (stats.run_seconds <= 0) return;
   queue_seconds_->Observe(stats.queue_seconds);
@@ -144,6 +161,22 @@ void Metrics::SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mas
     mask_cache_usage_->Set(static_cast<double>(mask_cache_bytes) /
                            static_cast<double>(mask_cache_limit_));
   }
+}
+
+RequestTotals Metrics::Totals() const {
+  RequestTotals totals;
+  totals.waited = SumOf(*queue_seconds_);
+  totals.ran = SumOf(*inference_seconds_);
+  totals.steps = SumOf(*batch_size_).count;
+  const std::lock_guard lock(mu_);
+  totals.succeeded = succeeded_;
+  totals.failed = failed_;
+  return totals;
+}
+
+void Metrics::SetGpuMemory(const std::string& gpu, uint64_t used_bytes, uint64_t total_bytes) {
+  gpu_used_bytes_->Add({{"gpu", gpu}}).Set(static_cast<double>(used_bytes));
+  gpu_total_bytes_->Add({{"gpu", gpu}}).Set(static_cast<double>(total_bytes));
 }
 
 std::string Metrics::Text() const {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "engine/step_scheduler.h"
@@ -12,6 +13,19 @@
 #include "server/process_metrics.h"
 
 namespace sparsed::server {
+
+// What became of the generations so far, in sums.
+struct RequestTotals {
+  struct Sum {
+    uint64_t count = 0;
+    double seconds = 0;
+  };
+  Sum succeeded;       // from arrival to end
+  Sum failed;          // likewise; all that ended otherwise, refused ones among them
+  Sum waited;          // in the queue, of those that ran
+  Sum ran;             // from the first step to the end
+  uint64_t steps = 0;  // of the engine; requests share them
+};
 
 // Thread-safe.
 class Metrics {
@@ -36,7 +50,10 @@ class Metrics {
   // drain_seconds: until all that wait have started; 0: not known.
   void SetWaiting(int64_t requests, int64_t tokens, double drain_seconds);
   void SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches);
+  // gpu: its number, as text.
+  void SetGpuMemory(const std::string& gpu, uint64_t used_bytes, uint64_t total_bytes);
 
+  RequestTotals Totals() const;
   // Prometheus text format 0.0.4.
   std::string Text() const;
 
@@ -45,6 +62,8 @@ class Metrics {
   ProcessMetrics process_;
   prometheus::Family<prometheus::Counter>* requests_;
   prometheus::Family<prometheus::Counter>* rejections_;
+  prometheus::Family<prometheus::Gauge>* gpu_used_bytes_;
+  prometheus::Family<prometheus::Gauge>* gpu_total_bytes_;
   prometheus::Gauge* running_;
   prometheus::Gauge* waiting_;
   prometheus::Gauge* waiting_tokens_;
@@ -66,6 +85,11 @@ class Metrics {
   prometheus::Histogram* batch_size_;
   prometheus::Histogram* committed_tokens_;
   prometheus::Histogram* step_seconds_[3];  // by StepKind
+
+  mutable std::mutex mu_;
+  // The members below are guarded by mu_.
+  RequestTotals::Sum succeeded_;
+  RequestTotals::Sum failed_;
 };
 
 }  // namespace sparsed::server

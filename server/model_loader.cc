@@ -39,14 +39,14 @@ absl::Status WarmUp(engine::Engine& engine) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Config& config, const Log& log) {
+absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Config& config, const Log& log,
+                                                       const BackendFactory& make_backend) {
   const auto start = std::chrono::steady_clock::now();
   kernels::BackendOptions options;
   options.device = config.device;
   options.threads = static_cast<int>(config.threads);
   std::string why;
-  SPARSED_ASSIGN_OR_RETURN(std::unique_ptr<kernels::Backend> backend,
-                           kernels::CreateBackend(options, &why));
+  SPARSED_ASSIGN_OR_RETURN(std::unique_ptr<kernels::Backend> backend, make_backend(options, &why));
   const kernels::BackendInfo device = backend->Info();
   log.Info("device", {{"wanted", config.device},
                       {"device", device.device},
@@ -72,6 +72,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Config& config, con
   SPARSED_RETURN_IF_ERROR(WarmUp(*loaded->engine));
 
   ServedModel& served = loaded->served;
+  served.memory_bytes = loaded->engine->backend_info().allocated_bytes;
   served.name = config.model_name;
   served.info = &loaded->engine->model_info();
   served.tokenizer = loaded->tokenizer.get();

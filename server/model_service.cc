@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "server/build_info.h"
+#include "server/options_check.h"
 #include "server/unary.h"
 #include "server/validate.h"
 
@@ -24,6 +25,25 @@ void Describe(const ServedModel& model, bool ready, v1::Model* out) {
   out->set_mask_token_id(static_cast<uint32_t>(info.mask_token_id));
   out->set_dtype(info.dtype);
   out->set_device(model.device);
+  const auto text = [&model](int32_t id) {
+    return model.tokenizer->Decode({id}, /*keep_special=*/true);
+  };
+  out->set_mask_token(text(info.mask_token_id));
+  for (const int32_t id : info.end_token_ids) {
+    v1::Token* token = out->add_end_tokens();
+    token->set_id(static_cast<uint32_t>(id));
+    token->set_text(text(id));
+  }
+  out->set_hidden_size(static_cast<uint32_t>(info.hidden_size));
+  out->set_ffn_size(static_cast<uint32_t>(info.ffn_size));
+  out->set_tokenizer(model.tokenizer->Describe());
+  out->set_chat_template(model.chat_template != nullptr);
+  out->set_memory_bytes(model.memory_bytes);
+  out->set_default_temperature(info.defaults.temperature);
+  out->set_default_remasking(ToProto(info.defaults.remasking));
+  out->set_default_top_p(info.defaults.top_p);
+  out->set_default_top_k(static_cast<uint32_t>(info.defaults.top_k));
+  out->set_default_algorithm_temperature(info.defaults.algorithm_temperature);
   out->set_ready(ready);
 }
 
@@ -32,14 +52,14 @@ void Describe(const ServedModel& model, bool ready, v1::Model* out) {
 grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* context,
                                                    const grpc::ByteBuffer* bytes,
                                                    grpc::ByteBuffer* response) {
-  const auto handle = [this](const v1::ListModelsRequest& request,
-                             v1::ListModelsResponse* answer) -> std::optional<Failure> {
+  const auto handle = [this](const v1::ListModelsRequest& request, v1::ListModelsResponse* answer,
+                             const Caller& caller) -> std::optional<Failure> {
     if (!request.page_token().empty()) {
       return BadFields(
           OneViolation("page_token", "is none that this server gave; all models fit on one page"));
     }
     const ServedModel* model = parts_.state->model();
-    if (model != nullptr) {
+    if (model != nullptr && caller.MayUse(model->name)) {
       Describe(*model, parts_.state->phase() == Phase::kServing, answer->add_models());
     }
     return std::nullopt;

@@ -159,10 +159,11 @@ std::vector<Option> SurfaceOptions() {
       Secret(Text("tls-key", &C::tls_key, "FILE", "Private key of the certificate (PEM)", IsFile)),
       Text("tls-client-ca", &C::tls_client_ca, "FILE",
            "Authority (PEM) that clients must have a certificate of", IsFile),
-      Secret(Text("auth-token-file", &C::auth_token_file, "FILE",
-                  "Lines NAME:SHA256 of the bearer tokens that are let in; read again when it "
-                  "changes",
-                  IsFile)),
+      Secret(
+          Text("auth-token-file", &C::auth_token_file, "FILE",
+               "Lines NAME:SHA256[:MODEL,MODEL] of the bearer tokens that are let in; read again "
+               "when it changes",
+               IsFile)),
       Switch("insecure-allow-plaintext-tokens", &C::insecure_allow_plaintext_tokens,
              "Take tokens without TLS although others than this machine may connect"),
   };

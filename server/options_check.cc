@@ -1,7 +1,10 @@
 #include "server/options_check.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
+#include <limits>
 #include <system_error>
 
 namespace sparsed::server {
@@ -17,50 +20,83 @@ void CheckRange(const std::string& field, float value, float low, float high,
   violations.Add(field, value, " is not a number from ", low, " to ", high);
 }
 
-engine::Remasking ReadRemasking(v1::Remasking remasking, const std::string& family,
+struct Rule {
+  v1::Remasking wire;
+  engine::Remasking engine;
+};
+constexpr Rule kRules[] = {
+    {v1::REMASKING_LOW_CONFIDENCE, engine::Remasking::kLowConfidence},
+    {v1::REMASKING_RANDOM, engine::Remasking::kRandom},
+    {v1::REMASKING_ORIGIN, engine::Remasking::kOrigin},
+    {v1::REMASKING_MASKGIT_PLUS, engine::Remasking::kMaskgitPlus},
+    {v1::REMASKING_TOPK_MARGIN, engine::Remasking::kTopkMargin},
+    {v1::REMASKING_ENTROPY, engine::Remasking::kEntropy},
+};
+
+engine::Remasking ReadRemasking(v1::Remasking remasking, engine::Remasking of_model,
                                 Violations& violations) {
-  switch (remasking) {
-    case v1::REMASKING_UNSPECIFIED:
-    case v1::REMASKING_LOW_CONFIDENCE:
-      return engine::Remasking::kLowConfidence;
-    case v1::REMASKING_RANDOM:
-      return engine::Remasking::kRandom;
-    default:
-      break;
+  for (const Rule& rule : kRules) {
+    if (rule.wire == remasking) return rule.engine;
   }
-  if (v1::Remasking_IsValid(remasking)) {
-    violations.Add("sampling.remasking", v1::Remasking_Name(remasking),
-                   " is Dream's; models of family ", family,
-                   " take REMASKING_LOW_CONFIDENCE or REMASKING_RANDOM");
-  } else {
+  if (remasking != v1::REMASKING_UNSPECIFIED) {
     violations.Add("sampling.remasking", static_cast<int>(remasking), " is no known value");
   }
-  return engine::Remasking::kLowConfidence;
+  return of_model;
 }
 
-void RefuseDreamOptions(const v1::SamplingOptions& options, const std::string& family,
-                        Violations& violations) {
-  const auto refuse = [&](bool present, const char* field) {
-    if (present) {
-      violations.Add(field, "is for Dream's samplers; the model is of family ", family);
+// The options that only one family of rules knows, and their ranges.
+void ReadRuleOptions(const v1::SamplingOptions& options, const engine::SamplingDefaults& defaults,
+                     engine::SamplingParams& params, Violations& violations) {
+  const bool dream = engine::IsDreamRule(params.remasking);
+  if (dream) {
+    params.top_p = defaults.top_p;
+    params.top_k = defaults.top_k;
+    params.algorithm_temperature = defaults.algorithm_temperature;
+  }
+  const auto read = [&](bool present, bool known, const char* field, const char* rules) {
+    if (present && !known) {
+      violations.Add(field, "is for ", rules, " rules of remasking; this one is ",
+                     dream ? "Dream's" : "LLaDA's");
     }
+    return present && known;
   };
-  refuse(options.has_top_p(), "sampling.top_p");
-  refuse(options.has_top_k(), "sampling.top_k");
-  refuse(options.has_algorithm_temperature(), "sampling.algorithm_temperature");
+  if (read(options.has_top_p(), dream, "sampling.top_p", "Dream's")) {
+    params.top_p = options.top_p();
+    if (!(params.top_p > 0 && params.top_p <= 1)) {
+      violations.Add("sampling.top_p", params.top_p, " is not above 0 and at most 1");
+    }
+  }
+  if (read(options.has_top_k(), dream, "sampling.top_k", "Dream's")) {
+    constexpr uint32_t kAll = std::numeric_limits<int32_t>::max();
+    params.top_k = static_cast<int32_t>(std::min(options.top_k(), kAll));
+  }
+  if (read(options.has_algorithm_temperature(), dream, "sampling.algorithm_temperature",
+           "Dream's")) {
+    params.algorithm_temperature = options.algorithm_temperature();
+    CheckRange("sampling.algorithm_temperature", params.algorithm_temperature, 0, kMaxTemperature,
+               violations);
+  }
+  params.logits_eos_inf =
+      read(options.logits_eos_inf(), !dream, "sampling.logits_eos_inf", "LLaDA's");
+  params.confidence_eos_eot_inf =
+      read(options.confidence_eos_eot_inf(), !dream, "sampling.confidence_eos_eot_inf", "LLaDA's");
 }
 
 // Block length and steps against the canvas, which is not empty.
 void ReadSchedule(const v1::SamplingOptions& options, uint64_t canvas_tokens,
                   engine::SamplingParams& params, Violations& violations) {
+  const bool dream = engine::IsDreamRule(params.remasking);
   const uint64_t default_block =
-      canvas_tokens % kDefaultBlockLength == 0 ? kDefaultBlockLength : canvas_tokens;
+      !dream && canvas_tokens % kDefaultBlockLength == 0 ? kDefaultBlockLength : canvas_tokens;
   const uint64_t block = options.has_block_length() ? options.block_length() : default_block;
   const uint64_t steps = options.has_steps() ? options.steps() : canvas_tokens;
   const bool block_ok = block >= 1 && block <= canvas_tokens && canvas_tokens % block == 0;
   if (!block_ok) {
     violations.Add("sampling.block_length", block, " does not divide the canvas of ", canvas_tokens,
                    " tokens");
+  } else if (dream && block != canvas_tokens) {
+    violations.Add("sampling.block_length", block, " is not the canvas length ", canvas_tokens,
+                   "; Dream's rules of remasking know no decoding blocks");
   }
   if (steps < 1 || steps > canvas_tokens) {
     violations.Add("sampling.steps", steps, " is not from 1 to the canvas length ", canvas_tokens);
@@ -74,21 +110,28 @@ void ReadSchedule(const v1::SamplingOptions& options, uint64_t canvas_tokens,
 
 }  // namespace
 
+v1::Remasking ToProto(engine::Remasking remasking) {
+  const auto* rule = std::find_if(std::begin(kRules), std::end(kRules),
+                                  [&](const Rule& known) { return known.engine == remasking; });
+  return rule->wire;
+}
+
 engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t canvas_tokens,
-                                    uint64_t default_seed, const std::string& family,
+                                    uint64_t default_seed, const engine::ModelInfo& model,
                                     Violations& violations) {
   engine::SamplingParams params;
+  params.remasking = ReadRemasking(options.remasking(), model.defaults.remasking, violations);
   if (canvas_tokens > 0) {
     ReadSchedule(options, static_cast<uint64_t>(canvas_tokens), params, violations);
   }
-  params.temperature = options.temperature();
+  params.temperature =
+      options.has_temperature() ? options.temperature() : model.defaults.temperature;
   CheckRange("sampling.temperature", params.temperature, 0, kMaxTemperature, violations);
   params.cfg_scale = options.cfg_scale();
   CheckRange("sampling.cfg_scale", params.cfg_scale, 0, kMaxCfgScale, violations);
   params.seed = options.has_seed() ? options.seed() : default_seed;
-  params.remasking = ReadRemasking(options.remasking(), family, violations);
   params.stop_at_end = !options.has_stop_at_end() || options.stop_at_end();
-  RefuseDreamOptions(options, family, violations);
+  ReadRuleOptions(options, model.defaults, params, violations);
   return params;
 }
 

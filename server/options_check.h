@@ -18,10 +18,11 @@ inline constexpr int kMaxStops = 16;
 inline constexpr size_t kMaxStopBytes = 256;
 
 // canvas_tokens: of gen_length or of the holes; 0 where that itself is wrong. default_seed: where
-// the request names none. family: of the model, for the messages.
+// the request names none.
 engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t canvas_tokens,
-                                    uint64_t default_seed, const std::string& family,
+                                    uint64_t default_seed, const engine::ModelInfo& model,
                                     Violations& violations);
+v1::Remasking ToProto(engine::Remasking remasking);
 engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& violations);
 // infill: stop strings are not for templates with holes.
 std::vector<std::string> ReadStops(const v1::SamplingOptions& options, bool infill,

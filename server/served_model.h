@@ -1,6 +1,7 @@
 // The model that the server has loaded, as validation and the services see it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "engine/engine.h"
@@ -19,6 +20,7 @@ struct ServedModel {
   const engine::Engine* engine = nullptr;               // for Engine::Estimate
   std::string device;
   std::string device_description;
+  uint64_t memory_bytes = 0;  // on the device, before any request
   Limits limits;
 };
 

@@ -50,6 +50,7 @@ grpc::ServerUnaryReactor* GenerationService::Generate(grpc::CallbackServerContex
   std::optional<Failure> failure = ParseMessage(*bytes, request.mutable_request());
   CallInfo info = Describe(context, "Generate", request.request());
   if (auto refused = parts_.entry->Authenticate(*context, info)) failure = std::move(refused);
+  if (!failure) failure = parts_.entry->Authorize(info.caller, request.request().model());
   const auto call = UnaryCall::Create(context, response, parts_.access, info);
   parts_.submitter->Submit(request, std::move(failure), {info, context->deadline(), call});
   return call.get();
@@ -61,6 +62,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationService::StreamGenerate(
   std::optional<Failure> failure = ParseMessage(*bytes, &request);
   CallInfo info = Describe(context, "StreamGenerate", request.request());
   if (auto refused = parts_.entry->Authenticate(*context, info)) failure = std::move(refused);
+  if (!failure) failure = parts_.entry->Authorize(info.caller, request.request().model());
   const auto call = StreamCall::Create(context, parts_.access, parts_.open_streams, info);
   const auto accepted =
       parts_.submitter->Submit(request, std::move(failure), {info, context->deadline(), call});

@@ -1,6 +1,7 @@
 #include "server/step_loop.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -25,6 +26,12 @@ engine::StepKind DearestKind(const std::vector<engine::SequenceStep>& steps) {
   return dearest;
 }
 
+// "3" of "cuda:3"; empty for what is no GPU.
+std::string GpuNumber(const std::string& device) {
+  static constexpr char kCuda[] = "cuda:";
+  return device.rfind(kCuda, 0) == 0 ? device.substr(sizeof(kCuda) - 1) : "";
+}
+
 std::string Text(const absl::Status& status) { return std::string(status.message()); }
 
 }  // namespace
@@ -38,6 +45,7 @@ absl::Status StepLoop::Run() {
     DropCancelledAndExpired();
     StartAdmitted();
     ReportLoad();
+    ReportDevice();
     if (running_.empty()) {
       if (!parts_.queue->WaitForWork()) return absl::OkStatus();
       continue;
@@ -106,7 +114,8 @@ void StepLoop::Start(Ticket ticket, TimePoint now) {
     return;
   }
   // Whatever holds the memory gives it back in time, unless nothing holds any.
-  if (absl::IsResourceExhausted(id.status()) && !running_.empty()) {
+  const bool no_memory = absl::IsResourceExhausted(id.status());
+  if (no_memory && !running_.empty()) {
     parts_.queue->PutBack(std::move(ticket));
     return;
   }
@@ -114,7 +123,7 @@ void StepLoop::Start(Ticket ticket, TimePoint now) {
                                      {"trace_id", ticket.trace_id},
                                      {"span_id", ticket.span_id},
                                      {"cause", Text(id.status())}});
-  FailWaiting(ticket, Internal(), now);
+  FailWaiting(ticket, no_memory ? OutOfMemory(ticket.need.mask_cache_bytes) : Internal(), now);
 }
 
 std::vector<engine::SequenceId> StepLoop::PickStep() {
@@ -198,7 +207,19 @@ void StepLoop::ReportLoad() {
   const auto caches = std::count_if(running_.begin(), running_.end(), [](const auto& entry) {
     return entry.second.ticket().need.mask_cache_bytes > 0;
   });
+  running_count_.store(parts_.engine->running());
   parts_.metrics->SetRunning(parts_.engine->running(), parts_.engine->mask_cache_bytes(), caches);
+}
+
+void StepLoop::ReportDevice() {
+  const TimePoint now = parts_.clock();
+  if (device_reported_ && now - *device_reported_ < std::chrono::seconds(1)) return;
+  device_reported_ = now;
+  const auto device = parts_.engine->backend_info();
+  const std::string gpu = GpuNumber(device.device);
+  if (gpu.empty()) return;
+  parts_.metrics->SetGpuMemory(gpu, device.memory_total_bytes - device.memory_free_bytes,
+                               device.memory_total_bytes);
 }
 
 }  // namespace sparsed::server

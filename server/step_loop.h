@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -45,6 +46,7 @@ class StepLoop {
   // At the next turn all requests, waiting and running, end with DrainTimeout. Any thread.
   void CancelAll() { cancel_all_.store(true); }
   const Heartbeat& heartbeat() const { return heartbeat_; }
+  int64_t running() const { return running_count_.load(); }  // requests in the batch. Any thread.
 
  private:
   using Running = std::map<engine::SequenceId, ActiveRequest>;
@@ -62,12 +64,16 @@ class StepLoop {
   Running::iterator Fail(Running::iterator it, const Failure& failure);
   void Complete(Running::iterator it, TimePoint now);
   void ReportLoad();
+  // The GPU's memory, once a second at most.
+  void ReportDevice();
 
   Parts parts_;
   StepPicker picker_;
   Running running_;
+  std::optional<TimePoint> device_reported_;
   Heartbeat heartbeat_;
   std::atomic<bool> cancel_all_ = false;
+  std::atomic<int64_t> running_count_ = 0;
 };
 
 }  // namespace sparsed::server

@@ -41,6 +41,7 @@ void Supervisor::Tick(const Heartbeat* heartbeat) {
     parts_.log->Warning("slow_clients", {{"streams", slow}});
   }
   if (heartbeat != nullptr) CheckHeartbeat(*heartbeat, now);
+  parts_.log->ReportSuppressed();
   last_tick_ = now;
 }
 

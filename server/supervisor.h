@@ -1,5 +1,6 @@
 // What the main thread looks after while the server serves: tokens and certificates that change on
-// disk, clients that have stopped reading, and whether the engine thread still gets anywhere.
+// disk, clients that have stopped reading, whether the engine thread still gets anywhere, and what
+// the log has left out.
 #pragma once
 
 #include <functional>

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
 
 namespace sparsed::server {
@@ -13,6 +12,7 @@ namespace {
 
 constexpr size_t kMaxMembers = 32;
 constexpr size_t kMaxStateBytes = 512;
+constexpr char kSpace[] = " \t";
 
 bool IsHex(const std::string& text) {
   return text.find_first_not_of("0123456789abcdef") == std::string::npos;
@@ -69,7 +69,9 @@ bool IsTraceState(const std::string& header) {
   size_t members = 0;
   std::vector<std::string> keys;
   for (const absl::string_view raw : absl::StrSplit(header, ',')) {
-    const std::string member(absl::StripAsciiWhitespace(raw));
+    std::string member(raw);
+    member.erase(0, std::min(member.size(), member.find_first_not_of(kSpace)));
+    member.erase(member.find_last_not_of(kSpace) + 1);
     if (member.empty()) continue;
     const size_t equals = member.find('=');
     if (equals == std::string::npos) return false;

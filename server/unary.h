@@ -6,6 +6,8 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <optional>
+#include <string>
+#include <type_traits>
 
 #include "server/access_log.h"
 #include "server/calls.h"
@@ -23,7 +25,22 @@ struct UnaryParts {
   const char* surface = "grpc";
 };
 
-// handler(const Request&, Response*) returns a std::optional<Failure>.
+// The model that a message names, by whichever field it has for that.
+template <typename Request>
+std::optional<std::string> NamedModel(const Request& request) {
+  if constexpr (requires { request.model_name(); }) {
+    return request.model_name();
+  } else if constexpr (requires { request.model(); }) {
+    return request.model();
+  } else if constexpr (requires { request.name(); }) {
+    return request.name();
+  } else {
+    return std::nullopt;
+  }
+}
+
+// handler(const Request&, Response*) returns a std::optional<Failure>; where the answer depends on
+// who asks, it takes a const Caller& too. It is not called for a model that is forbidden.
 template <typename Request, typename Response, typename Handler>
 grpc::ServerUnaryReactor* AnswerUnary(grpc::CallbackServerContext* context,
                                       const grpc::ByteBuffer* in, grpc::ByteBuffer* out,
@@ -35,9 +52,22 @@ grpc::ServerUnaryReactor* AnswerUnary(grpc::CallbackServerContext* context,
   Request request;
   Response response;
   std::optional<Failure> failure = parts.entry.Authenticate(*context, info);
-  if (failure) parts.access.CountRejection(*failure);
+  bool refused = failure.has_value();
   if (!failure) failure = ParseMessage(*in, &request);
-  if (!failure) failure = handler(request, &response);
+  if (!failure) {
+    if (const auto model = NamedModel(request)) {
+      failure = parts.entry.Authorize(info.caller, *model);
+    }
+    refused = failure.has_value();
+  }
+  if (refused) parts.access.CountRejection(*failure);
+  if (!failure) {
+    if constexpr (std::is_invocable_v<Handler, const Request&, Response*, const Caller&>) {
+      failure = handler(request, &response, info.caller);
+    } else {
+      failure = handler(request, &response);
+    }
+  }
   if (!failure) *out = SerializeMessage(response);
 
   RunStats stats;

@@ -69,7 +69,7 @@ std::optional<Failure> ToEngineRequest(const v1::GenerateRequest& request, const
   const bool input_ok = violations.empty();
   const int64_t canvas_tokens = ReadCanvasLength(sampling, input, violations);
   valid->request.sampling =
-      ReadSampling(sampling, canvas_tokens, default_seed, model.info->family, violations);
+      ReadSampling(sampling, canvas_tokens, default_seed, *model.info, violations);
   valid->request.sparse = ReadSparse(request.sparse(), violations);
   valid->text_options.stop = ReadStops(sampling, input.infill, violations);
   CheckRequestId(request.request_id(), violations);

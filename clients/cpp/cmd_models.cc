@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "clients/cpp/commands.h"
 #include "clients/cpp/errors.h"
 #include "clients/cpp/json_output.h"
@@ -78,6 +79,41 @@ std::string Uptime(int64_t seconds) {
   return absl::StrFormat("%d h %d min", seconds / 3600, seconds / 60 % 60);
 }
 
+// 5 "<|mask|>"
+std::string TokenName(uint32_t id, const std::string& text) {
+  return absl::StrCat(id, " \"", SafeForTerminal(text), "\"");
+}
+
+void AddModelRows(const v1::Model& model, std::vector<std::vector<std::string>>* rows) {
+  std::vector<std::string> ends;
+  for (const v1::Token& token : model.end_tokens()) {
+    ends.push_back(TokenName(token.id(), token.text()));
+  }
+  const auto add = [rows](const char* name, const std::string& value) {
+    rows->push_back({name, value});
+  };
+  add("model", SafeForTerminal(model.name()));
+  add("family", model.family());
+  add("parameters", absl::StrCat(model.parameters()));
+  add("layers", absl::StrCat(model.layers()));
+  add("hidden_size", absl::StrCat(model.hidden_size()));
+  add("heads", absl::StrCat(model.heads(), ", of keys and values ", model.kv_heads(), ", of size ",
+                            model.head_dim()));
+  add("ffn_size", absl::StrCat(model.ffn_size()));
+  add("vocabulary", absl::StrCat(model.vocabulary()));
+  add("dtype", model.dtype());
+  add("tokenizer", SafeForTerminal(model.tokenizer()));
+  add("mask_token", TokenName(model.mask_token_id(), model.mask_token()));
+  add("end_tokens", absl::StrJoin(ends, ", "));
+  add("chat_template", model.chat_template() ? "yes" : "no");
+  add("default_remasking", v1::Remasking_Name(model.default_remasking()));
+  add("default_temperature", absl::StrCat(model.default_temperature()));
+  add("default_top_p", absl::StrCat(model.default_top_p()));
+  add("default_top_k", absl::StrCat(model.default_top_k()));
+  add("default_algorithm_temperature", absl::StrCat(model.default_algorithm_temperature()));
+  add("memory", absl::StrFormat("%.1f MiB", static_cast<double>(model.memory_bytes()) / (1 << 20)));
+}
+
 int PrintInfo(bool json, Environment& environment) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kPatience);
@@ -88,12 +124,20 @@ int PrintInfo(bool json, Environment& environment) {
     std::fputs(ToJson(info).c_str(), stdout);
     return kExitOk;
   }
-  std::vector<std::vector<std::string>> rows = {{"version", info.version()},
-                                                {"commit", info.commit()},
-                                                {"device", info.device()},
-                                                {"uptime", Uptime(info.uptime().seconds())}};
+  using Rows = std::vector<std::vector<std::string>>;
+  Rows rows = {{"version", info.version()},
+               {"commit", info.commit()},
+               {"device", info.device()},
+               {"uptime", Uptime(info.uptime().seconds())}};
   const std::map<std::string, uint64_t> limits(info.limits().begin(), info.limits().end());
   for (const auto& [name, value] : limits) rows.push_back({name, absl::StrCat(value)});
+  grpc::ClientContext model_context;
+  model_context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  v1::GetModelResponse model;
+  // Without one while it is being loaded.
+  if (environment.connection.models().GetModel(&model_context, {}, &model).ok()) {
+    AddModelRows(model.model(), &rows);
+  }
   std::fputs(RenderTable(rows, {}).c_str(), stdout);
   return kExitOk;
 }
@@ -113,7 +157,8 @@ Command AddModels(CLI::App& app) {
 }
 
 Command AddInfo(CLI::App& app) {
-  return AddListing(app, "info", "Describe the server: version, device, limits", PrintInfo);
+  return AddListing(app, "info",
+                    "Describe the server and its model: version, device, limits, sizes", PrintInfo);
 }
 
 }  // namespace sparsed::clients

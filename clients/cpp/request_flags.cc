@@ -34,6 +34,22 @@ void AddNamed(CLI::App& command, const std::string& flag, std::optional<Enum>& v
       ->type_name(list);
 }
 
+// What only the rules of one family know.
+void AddRuleFlags(CLI::App& command, RequestFlags& flags) {
+  command.add_option("--top-p", flags.top_p, "Nucleus sampling, Dream's rules (default 1, off)")
+      ->type_name("X");
+  command.add_option("--top-k", flags.top_k, "Top-k sampling, Dream's rules (default 0, off)")
+      ->type_name("N");
+  command
+      .add_option("--algorithm-temperature", flags.algorithm_temperature,
+                  "Of the choice of positions, Dream's rules (default 0)")
+      ->type_name("X");
+  command.add_flag("--logits-eos-inf", flags.logits_eos_inf,
+                   "Never sample the end of the text, LLaDA's rules");
+  command.add_flag("--confidence-eos-eot-inf", flags.confidence_eos_eot_inf,
+                   "Commit the ends of text and turn last, LLaDA's rules");
+}
+
 void AddSamplingFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
   if (set == FlagSet::kGenerate) {
     command.add_option("--gen-length", flags.gen_length, "Canvas length in tokens (default 128)")
@@ -50,6 +66,7 @@ void AddSamplingFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
            "Which positions are committed first (default: the model's)");
   command.add_option("--cfg-scale", flags.cfg_scale, "Classifier-free guidance (default 0, off)")
       ->type_name("X");
+  AddRuleFlags(command, flags);
   command.add_flag("--no-stop-at-end", flags.no_stop_at_end,
                    "Denoise the whole canvas, also behind an end token");
   if (set == FlagSet::kGenerate) {
@@ -102,6 +119,13 @@ v1::GenerateRequest ToRequest(const RequestFlags& flags) {
   if (flags.seed) sampling.set_seed(*flags.seed);
   if (flags.remasking) sampling.set_remasking(*flags.remasking);
   if (flags.cfg_scale) sampling.set_cfg_scale(*flags.cfg_scale);
+  if (flags.top_p) sampling.set_top_p(*flags.top_p);
+  if (flags.top_k) sampling.set_top_k(*flags.top_k);
+  if (flags.algorithm_temperature) {
+    sampling.set_algorithm_temperature(*flags.algorithm_temperature);
+  }
+  sampling.set_logits_eos_inf(flags.logits_eos_inf);
+  sampling.set_confidence_eos_eot_inf(flags.confidence_eos_eot_inf);
   if (flags.no_stop_at_end) sampling.set_stop_at_end(false);
   for (const std::string& stop : flags.stop) sampling.add_stop(stop);
   v1::SparseOptions& sparse = *request.mutable_sparse();

@@ -22,6 +22,11 @@ struct RequestFlags {
   std::optional<uint64_t> seed;
   std::optional<v1::Remasking> remasking;
   std::optional<float> cfg_scale;
+  std::optional<float> top_p;
+  std::optional<uint32_t> top_k;
+  std::optional<float> algorithm_temperature;
+  bool logits_eos_inf = false;
+  bool confidence_eos_eot_inf = false;
   bool no_stop_at_end = false;
   std::vector<std::string> stop;
   std::optional<v1::SparseMode> sparse;

@@ -166,6 +166,12 @@ uint64_t Checkpoint::parameters() const {
   return sum;
 }
 
+uint64_t Checkpoint::bytes() const {
+  uint64_t sum = 0;
+  for (const auto& [name, entry] : tensors_) sum += entry->bytes;
+  return sum;
+}
+
 std::string Checkpoint::dtype() const {
   std::set<std::string> names;
   for (const auto& [name, entry] : tensors_) names.insert(entry->dtype);

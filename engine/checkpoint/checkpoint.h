@@ -39,6 +39,7 @@ class Checkpoint {
   void Release(const std::string& name) const;
   std::vector<std::string> TensorNames() const;  // sorted
   uint64_t parameters() const;                   // elements of all tensors
+  uint64_t bytes() const;                        // of all tensors
   std::string dtype() const;  // that all tensors share: "bf16", "f16", "f32"; or "mixed"
 
  private:

@@ -1,190 +1,119 @@
-#include "engine/models/llada.h"
+// LLaDA: the dense models of GSAI-ML (LLaDA-8B-Base and -Instruct, LLaDA-1.5) and what is trained
+// in their layout.
+// Source: GSAI-ML/LLaDA-8B-Instruct configuration_llada.py, modeling_llada.py.
+#include <optional>
 
-#include <algorithm>
-#include <cmath>
-
+#include "absl/strings/str_cat.h"
+#include "engine/models/config_parts.h"
+#include "engine/models/families.h"
 #include "engine/status_macros.h"
 
 namespace sparsed::engine {
 namespace {
 
-kernels::AttentionSequence SequenceOf(const PassPlan& pass, int32_t layer) {
-  kernels::AttentionSequence sequence;
-  sequence.first_row = pass.first_row;
-  sequence.num_tokens = pass.num_tokens;
-  sequence.mode = pass.mode;
-  if (!pass.masks.empty()) sequence.mask = pass.masks[layer];
-  sequence.selection = pass.selection;
-  return sequence;
-}
+constexpr int32_t kMaxMlpRatio = 64;
 
-std::vector<kernels::AttentionSequence> AttentionSequences(const PackedBatch& batch,
-                                                           int32_t layer) {
-  std::vector<kernels::AttentionSequence> sequences;
-  sequences.reserve(batch.passes.size());
-  for (const PassPlan& pass : batch.passes) sequences.push_back(SequenceOf(pass, layer));
-  return sequences;
-}
+constexpr ConfigSwitch kSwitches[] = {
+    {"activation_type", "\"silu\"", false, false},
+    {"block_type", "\"llama\"", false, false},
+    {"block_group_size", "1", true, false},
+    {"weight_tying", "false", false, false},
+    {"include_bias", "false", false, false},
+    {"include_qkv_bias", "false", true, false},
+    {"bias_for_layer_norm", "false", true, true},
+    {"layer_norm_type", "\"rms\"", false, false},
+    {"layer_norm_with_affine", "true", true, false},
+    {"attention_layer_norm", "false", true, false},
+    {"rope", "true", false, false},
+    {"rope_full_precision", "true", true, false},
+    {"alibi", "false", true, false},
+    {"scale_logits", "false", true, false},
+    {"input_emb_norm", "false", true, false},
+    {"clip_qkv", "null", true, true},
+    {"rope_scaling", "null", true, true},
+    {"quantization_config", "null", true, true},
+};
 
-std::vector<kernels::AttentionSequence> LastAttentionSequences(const PackedBatch& batch,
-                                                               int32_t layer) {
-  std::vector<kernels::AttentionSequence> sequences;
-  for (const PassPlan& pass : batch.passes) {
-    kernels::AttentionSequence sequence = SequenceOf(pass, layer);
-    if (pass.mode == kernels::AttentionMode::kFullSelect) {
-      sequences.push_back(sequence);
-      continue;
-    }
-    for (const kernels::QueryRange& range :
-         batch.ranges.subspan(pass.first_range, pass.num_ranges)) {
-      sequence.queries = range;
-      sequences.push_back(sequence);
-    }
+constexpr const char* kEndTokens[] = {"<|eot_id|>"};
+
+// Without n_kv_heads: one head with multi_query_attention, else n_heads. With both they must agree.
+absl::Status ReadKvHeads(const ConfigReader& config, ModelInfo& info) {
+  SPARSED_ASSIGN_OR_RETURN(const std::optional<bool> multi_query,
+                           config.OptionalBool("multi_query_attention"));
+  const int32_t implied = multi_query.value_or(false) ? 1 : info.num_heads;
+  info.num_kv_heads = implied;
+  if (config.IsNull("n_kv_heads")) return absl::OkStatus();
+  SPARSED_ASSIGN_OR_RETURN(const int32_t given, config.Integer("n_kv_heads", 1, info.num_heads));
+  if (multi_query.has_value() && given != implied) {
+    return config.Unsupported("n_kv_heads", absl::StrCat(implied, " with multi_query_attention ",
+                                                         *multi_query ? "true" : "false"));
   }
-  return sequences;
+  return ReadKeyValueHeads(config, "n_kv_heads", "n_heads", info);
 }
 
-}  // namespace
-
-absl::Status LladaModel::Forward(kernels::Backend& backend, const PackedBatch& batch,
-                                 Workspace& workspace) const {
-  const kernels::TensorView hidden = workspace.hidden(batch.num_rows);
-  SPARSED_RETURN_IF_ERROR(backend.Embed(hidden, embedding_, batch.ids));
-  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kEmbed));
-  for (int32_t layer = 0; layer + 1 < info_.num_layers; ++layer) {
-    SPARSED_RETURN_IF_ERROR(AttentionBlock(backend, batch, layer, workspace));
-    SPARSED_RETURN_IF_ERROR(FeedForwardBlock(backend, hidden, layer, workspace));
+absl::Status ReadFfn(const ConfigReader& config, ModelInfo& info) {
+  if (!config.IsNull("mlp_hidden_size")) {
+    SPARSED_ASSIGN_OR_RETURN(info.ffn_size, config.Integer("mlp_hidden_size", 1, kMaxFfn));
+    return absl::OkStatus();
   }
-  return LastLayer(backend, batch, workspace);
-}
-
-// hidden += out(attention(rope(qkv(norm(hidden)))))
-absl::Status LladaModel::AttentionBlock(kernels::Backend& backend, const PackedBatch& batch,
-                                        int32_t layer, Workspace& workspace) const {
-  const LladaLayer& weights = layers_[layer];
-  const kernels::TensorView hidden = workspace.hidden(batch.num_rows);
-  const kernels::TensorView normed = workspace.normed(batch.num_rows);
-  SPARSED_RETURN_IF_ERROR(
-      backend.RmsNorm(normed, hidden, weights.attention_norm.as<float>(), info_.norm_eps));
-  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kNorm));
-
-  const kernels::TensorView qkv = workspace.qkv(batch.num_rows);
-  SPARSED_RETURN_IF_ERROR(backend.Linear(qkv, normed, *weights.qkv, /*accumulate=*/false));
-  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
-  SPARSED_RETURN_IF_ERROR(backend.Rope(qkv.Columns(0, q_cols() + kv_cols()), batch.positions,
-                                       cos_sin_.as<float>(), info_.head_dim));
-  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kRope));
-
-  SPARSED_RETURN_IF_ERROR(
-      Attend(backend, AttentionSequences(batch, layer), batch.num_rows, batch.num_rows, workspace));
-  SPARSED_RETURN_IF_ERROR(backend.Linear(hidden, workspace.attended(batch.num_rows), *weights.out,
-                                         /*accumulate=*/true));
-  return workspace.EndPart(backend, StepPart::kLinear);
-}
-
-absl::Status LladaModel::Attend(kernels::Backend& backend,
-                                std::span<const kernels::AttentionSequence> sequences,
-                                int64_t num_query_rows, int64_t num_rows,
-                                Workspace& workspace) const {
-  const kernels::TensorView qkv = workspace.qkv(num_rows);
-  kernels::AttentionParams params;
-  params.out = workspace.attended(num_query_rows);
-  params.q = qkv.Columns(0, q_cols()).Rows(0, num_query_rows);
-  params.k = qkv.Columns(q_cols(), kv_cols());
-  params.v = qkv.Columns(q_cols() + kv_cols(), kv_cols());
-  params.num_heads = info_.num_heads;
-  params.num_kv_heads = info_.num_kv_heads;
-  params.head_dim = info_.head_dim;
-  params.scale = static_cast<float>(1.0 / std::sqrt(info_.head_dim));
-  params.sequences = sequences;
-  SPARSED_RETURN_IF_ERROR(backend.Attention(params));
-  return workspace.EndPart(backend, StepPart::kAttention);
-}
-
-absl::Status LladaModel::FeedForwardBlock(kernels::Backend& backend, kernels::TensorView hidden,
-                                          int32_t layer, Workspace& workspace) const {
-  const LladaLayer& weights = layers_[layer];
-  const kernels::TensorView normed = workspace.normed(hidden.rows);
-  SPARSED_RETURN_IF_ERROR(
-      backend.RmsNorm(normed, hidden, weights.mlp_norm.as<float>(), info_.norm_eps));
-  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kNorm));
-
-  for (int64_t first = 0; first < hidden.rows; first += Workspace::kMlpChunkRows) {
-    const int64_t rows = std::min(hidden.rows - first, Workspace::kMlpChunkRows);
-    const kernels::TensorView gate_up = workspace.gate_up(rows);
-    const kernels::TensorView activated = workspace.activated(rows);
-    SPARSED_RETURN_IF_ERROR(backend.Linear(gate_up, normed.Rows(first, rows), *weights.gate_up,
-                                           /*accumulate=*/false));
-    SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
-    SPARSED_RETURN_IF_ERROR(backend.SiluMul(activated, gate_up));
-    SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kActivation));
-    SPARSED_RETURN_IF_ERROR(backend.Linear(hidden.Rows(first, rows), activated, *weights.down,
-                                           /*accumulate=*/true));
-    SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
+  SPARSED_ASSIGN_OR_RETURN(const int32_t ratio, config.Integer("mlp_ratio", 1, kMaxMlpRatio));
+  if (ratio > kMaxFfn / info.hidden_size) {
+    return config.Unsupported("mlp_ratio", absl::StrCat("mlp_ratio x d_model up to ", kMaxFfn));
   }
+  info.ffn_size = ratio * info.hidden_size;
   return absl::OkStatus();
 }
 
-absl::Status LladaModel::LastLayer(kernels::Backend& backend, const PackedBatch& batch,
-                                   Workspace& workspace) const {
-  if (batch.num_query_rows == 0) return absl::OkStatus();
-  const int32_t last = info_.num_layers - 1;
-  SPARSED_RETURN_IF_ERROR(LastQueriesKeysValues(backend, batch, workspace));
-  SPARSED_RETURN_IF_ERROR(Attend(backend, LastAttentionSequences(batch, last), batch.num_query_rows,
-                                 batch.num_rows, workspace));
-  if (batch.num_head_rows == 0) return absl::OkStatus();
-
-  // From here on only the head rows; the queries' memory takes what was attended to.
-  const kernels::TensorView hidden = workspace.head_input(batch.num_head_rows);
-  const kernels::TensorView attended = workspace.qkv(batch.num_head_rows).Columns(0, q_cols());
-  SPARSED_RETURN_IF_ERROR(
-      backend.GatherRows(hidden, workspace.hidden(batch.num_rows), batch.head_rows));
-  SPARSED_RETURN_IF_ERROR(backend.GatherRows(attended, workspace.attended(batch.num_query_rows),
-                                             batch.head_query_rows));
-  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kHead));
-  SPARSED_RETURN_IF_ERROR(
-      backend.Linear(hidden, attended, *layers_[last].out, /*accumulate=*/true));
-  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
-  SPARSED_RETURN_IF_ERROR(FeedForwardBlock(backend, hidden, last, workspace));
-  SPARSED_RETURN_IF_ERROR(backend.RmsNorm(hidden, hidden, final_norm_.as<float>(), info_.norm_eps));
-  return workspace.EndPart(backend, StepPart::kHead);
-}
-
-// Keys and values of all rows, rotated queries of the query rows.
-absl::Status LladaModel::LastQueriesKeysValues(kernels::Backend& backend, const PackedBatch& batch,
-                                               Workspace& workspace) const {
-  const LladaLayer& weights = layers_.back();
-  const kernels::TensorView normed = workspace.normed(batch.num_rows);
-  SPARSED_RETURN_IF_ERROR(backend.RmsNorm(normed, workspace.hidden(batch.num_rows),
-                                          weights.attention_norm.as<float>(), info_.norm_eps));
-  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kNorm));
-
-  const kernels::TensorView qkv = workspace.qkv(batch.num_rows);
-  kernels::TensorView asking = normed;
-  const int32_t* positions = batch.positions;
-  if (batch.query_rows != nullptr) {
-    asking = workspace.head_input(batch.num_query_rows);  // free until the head rows are known
-    positions = batch.query_positions;
-    SPARSED_RETURN_IF_ERROR(backend.GatherRows(asking, normed, batch.query_rows));
-    SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kNorm));
+// The embedding may have more rows than the vocabulary has tokens; ids are checked against the
+// rows, special ids against the tokens.
+absl::Status ReadVocabulary(const ConfigReader& config, ModelInfo& info) {
+  SPARSED_ASSIGN_OR_RETURN(const int32_t tokens, config.Integer("vocab_size", 2, kMaxVocab));
+  info.vocab_size = tokens;
+  if (!config.IsNull("embedding_size")) {
+    SPARSED_ASSIGN_OR_RETURN(info.vocab_size, config.Integer("embedding_size", tokens, kMaxVocab));
   }
-  const kernels::TensorView q = qkv.Columns(0, q_cols()).Rows(0, batch.num_query_rows);
-  SPARSED_RETURN_IF_ERROR(backend.Linear(q, asking, *weights.q, /*accumulate=*/false));
-  SPARSED_RETURN_IF_ERROR(backend.Linear(qkv.Columns(q_cols(), 2 * kv_cols()), normed, *weights.kv,
-                                         /*accumulate=*/false));
-  SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kLinear));
-  const auto* table = cos_sin_.as<float>();
-  SPARSED_RETURN_IF_ERROR(backend.Rope(q, positions, table, info_.head_dim));
-  SPARSED_RETURN_IF_ERROR(
-      backend.Rope(qkv.Columns(q_cols(), kv_cols()), batch.positions, table, info_.head_dim));
-  return workspace.EndPart(backend, StepPart::kRope);
+  SPARSED_ASSIGN_OR_RETURN(info.mask_token_id, config.Integer("mask_token_id", 0, tokens - 1));
+  SPARSED_ASSIGN_OR_RETURN(const int32_t end, config.Integer("eos_token_id", 0, tokens - 1));
+  info.end_token_ids = {end};
+  return CheckMaskToken(config, info);
 }
 
-absl::Status LladaModel::Logits(kernels::Backend& backend, Workspace& workspace, int64_t first,
-                                int64_t rows, kernels::TensorView logits) const {
-  const kernels::TensorView input = workspace.head_input(first + rows).Rows(first, rows);
-  SPARSED_RETURN_IF_ERROR(backend.Linear(logits, input, *head_, /*accumulate=*/false));
-  return workspace.EndPart(backend, StepPart::kHead);
+absl::StatusOr<ModelInfo> ReadConfig(const ConfigReader& config) {
+  SPARSED_RETURN_IF_ERROR(config.CheckSwitches(kSwitches));
+  ModelInfo info;
+  SPARSED_RETURN_IF_ERROR(ReadHeads(config, "d_model", "n_heads", info));
+  SPARSED_RETURN_IF_ERROR(ReadKvHeads(config, info));
+  SPARSED_RETURN_IF_ERROR(ReadFfn(config, info));
+  SPARSED_RETURN_IF_ERROR(ReadVocabulary(config, info));
+  SPARSED_ASSIGN_OR_RETURN(info.num_layers, config.Integer("n_layers", 1, kMaxLayers));
+  SPARSED_ASSIGN_OR_RETURN(info.max_tokens, config.Integer("max_sequence_length", 1, kMaxTokens));
+  SPARSED_ASSIGN_OR_RETURN(info.norm_eps, config.Real("rms_norm_eps", 0, 1));
+  SPARSED_ASSIGN_OR_RETURN(info.rope_theta, config.Real("rope_theta", 1, kMaxRopeTheta));
+  return info;
 }
+
+constexpr Family kFamily = {
+    .name = "llada",
+    .architecture = "LLaDAModelLM",
+    .read_config = ReadConfig,
+    .tensors = {.embedding = "model.transformer.wte",
+                .final_norm = "model.transformer.ln_f",
+                .head = "model.transformer.ff_out",
+                .layer = "model.transformer.blocks.",
+                .attention_norm = "attn_norm",
+                .q = "q_proj",
+                .k = "k_proj",
+                .v = "v_proj",
+                .out = "attn_out",
+                .mlp_norm = "ff_norm",
+                .gate = "ff_proj",
+                .up = "up_proj",
+                .down = "ff_out"},
+    .end_tokens = kEndTokens,
+};
+
+}  // namespace
+
+const Family& LladaFamily() { return kFamily; }
 
 }  // namespace sparsed::engine

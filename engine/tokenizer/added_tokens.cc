@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "engine/tokenizer/utf8.h"
-
 namespace sparsed::engine {
 namespace {
 
@@ -22,24 +20,6 @@ Overlap OverlapOf(size_t begin, size_t end, const std::vector<PlainRange>& plain
 bool IsSingleWord(std::string_view text, size_t begin, size_t end) {
   if (begin > 0 && IsWordChar(LastUtf8Char(text.substr(0, begin)).code)) return false;
   return end == text.size() || !IsWordChar(DecodeUtf8(text, end).code);
-}
-
-size_t SkipSpaceBackward(std::string_view text, size_t begin, size_t limit) {
-  while (begin > limit) {
-    const Utf8Char c = LastUtf8Char(text.substr(0, begin));
-    if (!IsWhiteSpace(c.code)) break;
-    begin -= c.length;
-  }
-  return std::max(begin, limit);
-}
-
-size_t SkipSpaceForward(std::string_view text, size_t end) {
-  while (end < text.size()) {
-    const Utf8Char c = DecodeUtf8(text, end);
-    if (!IsWhiteSpace(c.code)) break;
-    end += c.length;
-  }
-  return end;
 }
 
 }  // namespace
@@ -85,6 +65,25 @@ AddedTokenMatcher::Match AddedTokenMatcher::FindAt(std::string_view text, size_t
     longest = {i + 1, &token, overlap == Overlap::kWithin};
   }
   return longest;
+}
+
+size_t AddedTokenMatcher::SkipSpaceBackward(std::string_view text, size_t begin,
+                                            size_t limit) const {
+  while (begin > limit) {
+    const Utf8Char c = LastUtf8Char(text.substr(0, begin));
+    if (!is_space_(c.code)) break;
+    begin -= c.length;
+  }
+  return std::max(begin, limit);
+}
+
+size_t AddedTokenMatcher::SkipSpaceForward(std::string_view text, size_t end) const {
+  while (end < text.size()) {
+    const Utf8Char c = DecodeUtf8(text, end);
+    if (!is_space_(c.code)) break;
+    end += c.length;
+  }
+  return end;
 }
 
 void AddedTokenMatcher::Split(std::string_view text, const std::vector<PlainRange>& plain,

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/tokenizer/utf8.h"
+
 namespace sparsed::engine {
 
 struct AddedToken {
@@ -40,6 +42,9 @@ struct TextPiece {
 // Source: huggingface/tokenizers tokenizer/added_vocabulary.rs (find_matches).
 class AddedTokenMatcher {
  public:
+  // is_space: what lstrip and rstrip take along.
+  explicit AddedTokenMatcher(bool (*is_space)(char32_t) = IsWhiteSpace) : is_space_(is_space) {}
+
   // `pattern` is what to look for: the token's content, normalised where the token is. False if
   // that pattern is there already.
   bool Add(std::string_view pattern, const AddedToken& token);
@@ -64,6 +69,10 @@ class AddedTokenMatcher {
   int32_t Child(int32_t node, char byte) const;
   Match FindAt(std::string_view text, size_t begin, const std::vector<PlainRange>& plain) const;
 
+  size_t SkipSpaceBackward(std::string_view text, size_t begin, size_t limit) const;
+  size_t SkipSpaceForward(std::string_view text, size_t end) const;
+
+  bool (*is_space_)(char32_t);
   std::vector<AddedToken> tokens_;
   std::vector<Node> nodes_ = std::vector<Node>(1);
   bool has_special_ = false;

@@ -152,20 +152,33 @@ void Bpe::MergeAll(std::vector<Symbol>* symbols) const {
     }
   }
   std::priority_queue<Candidate, std::vector<Candidate>, Later> queue(Later(), std::move(initial));
+  std::vector<Candidate> held;  // the new pairs of the rank at work, where they have to wait
+  uint32_t rank = 0;
   const auto push = [&](int32_t position) {
     const Symbol& left = list[position];
-    if (const Merge* merge = FindMerge(left.id, list[left.next].id)) {
-      queue.push({merge->rank, position, merge->id});
+    const Merge* merge = FindMerge(left.id, list[left.next].id);
+    if (merge == nullptr) return;
+    const Candidate candidate = {merge->rank, position, merge->id};
+    if (options_.whole_rank_at_once) {
+      held.push_back(candidate);
+    } else {
+      queue.push(candidate);
     }
   };
-  while (!queue.empty()) {
+  while (!queue.empty() || !held.empty()) {
+    if (queue.empty() || queue.top().rank != rank) {
+      for (const Candidate& candidate : held) queue.push(candidate);
+      held.clear();
+    }
     const Candidate top = queue.top();
     queue.pop();
+    rank = top.rank;
     Symbol& left = list[top.position];
     if (left.removed || left.next < 0) continue;
     Symbol& right = list[left.next];
     const Merge* merge = FindMerge(left.id, right.id);
     if (merge == nullptr || merge->id != top.id) continue;
+    if (options_.whole_rank_at_once && merge->rank != top.rank) continue;
     left.id = top.id;
     left.next = right.next;
     right.removed = true;

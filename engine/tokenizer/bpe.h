@@ -23,7 +23,8 @@ struct StringHash {
 using Vocabulary = std::unordered_map<std::string, int32_t, StringHash, std::equal_to<>>;
 
 // Immutable after Create; thread-safe.
-// Source: huggingface/tokenizers models/bpe (merge_word, merge_all), order of equal ranks included.
+// Source: huggingface/tokenizers models/bpe (merge_word, merge_all), order of equal ranks included;
+// for whole_rank_at_once transformers models/gpt2/tokenization_gpt2.py bpe().
 class Bpe {
  public:
   struct Options {
@@ -31,6 +32,9 @@ class Bpe {
     bool fuse_unk = false;
     bool byte_fallback = false;
     bool ignore_merges = false;  // a word that is a token is that token
+    // All pairs of the lowest rank are merged before the new pairs that this makes are looked at,
+    // as transformers' tokenizers in Python do. Otherwise one pair at a time.
+    bool whole_rank_at_once = false;
     std::string continuing_subword_prefix;
     std::string end_of_word_suffix;
   };

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/checkpoint/strict_json.h"
 
 namespace sparsed::engine {
 
@@ -63,9 +64,10 @@ absl::Status JsonObject::OnlyKeys(std::initializer_list<const char*> known) cons
 }
 
 absl::StatusOr<Json> ParseJson(const std::string& text, const std::string& file) {
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) {
-    return absl::InvalidArgumentError(absl::StrCat(file, ": not valid JSON"));
+  absl::StatusOr<Json> json = ParseStrictJson(text);
+  if (!json.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, ": ", std::string(json.status().message())));
   }
   return json;
 }

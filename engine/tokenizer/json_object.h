@@ -37,7 +37,7 @@ class JsonObject {
   std::string path_;
 };
 
-// The whole of a file. Errors: INVALID_ARGUMENT naming the file (not JSON, not UTF-8).
+// The whole of a file. Errors: INVALID_ARGUMENT naming the file, as ParseStrictJson.
 absl::StatusOr<nlohmann::json> ParseJson(const std::string& text, const std::string& file);
 
 }  // namespace sparsed::engine

@@ -1,12 +1,11 @@
 #include "engine/tokenizer/tokenizer.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/checkpoint/strict_json.h"
 #include "engine/status_macros.h"
 #include "engine/tokenizer/byte_level.h"
 #include "engine/tokenizer/tokenizer_definition.h"
@@ -14,12 +13,18 @@
 namespace sparsed::engine {
 namespace {
 
-// False if the file cannot be read.
-bool ReadFile(const std::string& path, std::string* content) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return false;
-  content->assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-  return !file.bad();
+constexpr uint64_t kMaxFileBytes = 100'000'000;
+
+// Empty where there is no such file. Errors: INVALID_ARGUMENT (there is, but it cannot be read or
+// is empty).
+absl::StatusOr<std::string> ReadIfThere(const std::string& dir, const char* name) {
+  const std::string path = absl::StrCat(dir, "/", name);
+  absl::StatusOr<std::string> content = ReadWholeFile(path, kMaxFileBytes);
+  if (absl::IsNotFound(content.status())) return std::string();
+  if (content.ok() && content->empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": empty"));
+  }
+  return content;
 }
 
 // The ranges of `text` as ranges of its NFC. An ASCII character never combines with what stands
@@ -61,26 +66,25 @@ Tokenizer::Tokenizer(std::unique_ptr<const TokenizerDefinition> definition)
 Tokenizer::~Tokenizer() = default;
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& dir) {
-  const auto path = [&](const char* name) { return absl::StrCat(dir, "/", name); };
   const auto in_dir = [&](const absl::Status& status) {
     return absl::Status(status.code(), absl::StrCat(dir, "/", std::string(status.message())));
   };
-  std::string config;
-  ReadFile(path("tokenizer_config.json"), &config);
-  std::string tokenizer_json;
-  if (ReadFile(path("tokenizer.json"), &tokenizer_json)) {
+  SPARSED_ASSIGN_OR_RETURN(const std::string config, ReadIfThere(dir, "tokenizer_config.json"));
+  SPARSED_ASSIGN_OR_RETURN(const std::string tokenizer_json, ReadIfThere(dir, "tokenizer.json"));
+  if (!tokenizer_json.empty()) {
     auto tokenizer = Parse(tokenizer_json, config);
     if (!tokenizer.ok()) return in_dir(tokenizer.status());
     return tokenizer;
   }
-  std::string vocab;
-  std::string merges;
-  if (!ReadFile(path("vocab.json"), &vocab) || !ReadFile(path("merges.txt"), &merges)) {
-    return absl::NotFoundError(
-        absl::StrCat(dir, ": neither tokenizer.json nor vocab.json with merges.txt"));
+  SPARSED_ASSIGN_OR_RETURN(const std::string vocab, ReadIfThere(dir, "vocab.json"));
+  SPARSED_ASSIGN_OR_RETURN(const std::string merges, ReadIfThere(dir, "merges.txt"));
+  if (vocab.empty() || merges.empty()) {
+    const char* missing = vocab.empty() && merges.empty() ? "vocab.json with merges.txt"
+                          : vocab.empty()                 ? "vocab.json beside merges.txt"
+                                                          : "merges.txt beside vocab.json";
+    return absl::NotFoundError(absl::StrCat(dir, ": neither tokenizer.json nor ", missing));
   }
-  std::string added;
-  ReadFile(path("added_tokens.json"), &added);
+  SPARSED_ASSIGN_OR_RETURN(const std::string added, ReadIfThere(dir, "added_tokens.json"));
   auto definition = ParseQwen2Files(vocab, merges, config, added);
   if (!definition.ok()) return in_dir(definition.status());
   return Build(*std::move(definition));
@@ -97,6 +101,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Build(TokenizerDefinition 
   std::unique_ptr<Tokenizer> tokenizer(
       new Tokenizer(std::make_unique<const TokenizerDefinition>(std::move(parsed))));
   const TokenizerDefinition& definition = *tokenizer->definition_;
+  if (definition.python_rules) tokenizer->raw_ = AddedTokenMatcher(IsPythonSpace);
   const auto entry = [&](int32_t id) -> Entry& {
     std::vector<Entry>& entries = tokenizer->entries_;
     if (static_cast<size_t>(id) >= entries.size()) entries.resize(static_cast<size_t>(id) + 1);
@@ -106,10 +111,11 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Build(TokenizerDefinition 
     entry(id).bytes = BytesOfToken(token);
   }
   for (const AddedToken& token : definition.added_tokens) {
+    const bool normalized = token.normalized && !definition.python_rules;
     const std::string pattern =
-        token.normalized && definition.nfc ? NormalizeNfc(token.content) : token.content;
-    entry(token.id) = {BytesOfToken(pattern), token.special};
-    AddedTokenMatcher& matcher = token.normalized ? tokenizer->normalized_ : tokenizer->raw_;
+        normalized && definition.nfc ? NormalizeNfc(token.content) : token.content;
+    entry(token.id) = {definition.python_rules ? pattern : BytesOfToken(pattern), token.special};
+    AddedTokenMatcher& matcher = normalized ? tokenizer->normalized_ : tokenizer->raw_;
     if (!matcher.Add(pattern, token)) {
       return absl::InvalidArgumentError(
           absl::StrCat("added token \"", token.content, "\": another one has the same NFC"));
@@ -129,7 +135,7 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text,
                                                        const std::vector<PlainRange>& plain) const {
   if (!IsValidUtf8(text)) return absl::InvalidArgumentError("text is not valid UTF-8");
   std::vector<int32_t> ids;
-  if (definition_->normalize_first) {
+  if (definition_->python_rules) {
     SPARSED_RETURN_IF_ERROR(EncodeText(NormalizeNfc(text), MapToNfc(text, plain), &ids));
   } else {
     SPARSED_RETURN_IF_ERROR(EncodeText(text, plain, &ids));
@@ -202,6 +208,12 @@ int32_t Tokenizer::Find(std::string_view token) const {
     if (added.content == token) return added.id;
   }
   return -1;
+}
+
+std::string Tokenizer::Describe() const {
+  return absl::StrCat(
+      "BPE from ", definition_->python_rules ? "vocab.json and merges.txt" : "tokenizer.json",
+      definition_->nfc ? ", NFC, " : ", ", definition_->added_tokens.size(), " added tokens");
 }
 
 }  // namespace sparsed::engine

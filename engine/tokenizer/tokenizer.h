@@ -1,4 +1,4 @@
-// Byte-level BPE as a checkpoint's tokenizer.json defines it.
+// Byte-level BPE as a checkpoint's files define it.
 // Next: added_tokens.h (special tokens first), utf8.h (NFC), pre_tokenizer.h (words), bpe.h (ids).
 #pragma once
 
@@ -24,9 +24,10 @@ class Tokenizer {
     kPlain,  // they are ordinary characters; added tokens that are not special are still found
   };
 
-  // Reads dir/tokenizer.json (and tokenizer_config.json beside it, where present), or else
-  // vocab.json, merges.txt and tokenizer_config.json as Qwen2 and Dream have them. Errors:
-  // INVALID_ARGUMENT naming the file and the feature that is unknown or malformed; NOT_FOUND.
+  // Reads dir/tokenizer.json (and tokenizer_config.json beside it, where present). Only where that
+  // file is not there: vocab.json, merges.txt and tokenizer_config.json (or added_tokens.json) as
+  // Qwen2 and Dream have them. Errors: INVALID_ARGUMENT naming the file and the feature that is
+  // unknown or malformed; NOT_FOUND naming what is missing.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& dir);
   // The same from the files' contents; an empty tokenizer_config stands for none.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Parse(const std::string& tokenizer_json,
@@ -48,6 +49,8 @@ class Tokenizer {
   int32_t vocab_size() const;  // largest id + 1
   bool IsSpecial(int32_t id) const;
   int32_t Find(std::string_view token) const;  // id of an added token's text, or -1
+  // For people: "BPE from vocab.json and merges.txt, NFC, 22 added tokens".
+  std::string Describe() const;
 
  private:
   explicit Tokenizer(std::unique_ptr<const TokenizerDefinition> definition);

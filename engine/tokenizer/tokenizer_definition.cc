@@ -1,9 +1,6 @@
 #include "engine/tokenizer/tokenizer_definition.h"
 
-#include <charconv>
 #include <nlohmann/json.hpp>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -11,8 +8,7 @@
 #include "engine/status_macros.h"
 #include "engine/tokenizer/json_object.h"
 #include "engine/tokenizer/pipeline_json.h"
-#include "engine/tokenizer/regex.h"
-#include "engine/tokenizer/regex_syntax.h"
+#include "engine/tokenizer/vocabulary_json.h"
 
 namespace sparsed::engine {
 namespace {
@@ -23,39 +19,8 @@ using Merges = std::vector<std::pair<std::string, std::string>>;
 constexpr char kTokenizerFile[] = "tokenizer.json";
 constexpr char kConfigFile[] = "tokenizer_config.json";
 
-// Source: transformers models/qwen2/tokenization_qwen2.py.
-constexpr char kQwen2Pattern[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
-    R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
 absl::Status Prefixed(const std::string& path, const absl::Status& status) {
   return absl::InvalidArgumentError(absl::StrCat(path, std::string(status.message())));
-}
-
-absl::StatusOr<Vocabulary> ParseVocabulary(const Json& value, const std::string& path) {
-  SPARSED_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::Of(value, path));
-  if (value.empty()) return absl::InvalidArgumentError(absl::StrCat(path, ": empty"));
-  Vocabulary vocabulary;
-  vocabulary.reserve(value.size());
-  std::unordered_map<int64_t, std::string> tokens;
-  tokens.reserve(value.size());
-  for (const auto& [token, member] : value.items()) {
-    SPARSED_ASSIGN_OR_RETURN(const int64_t id, object.Integer(token, kMaxTokenId));
-    const auto [other, fresh] = tokens.emplace(id, token);
-    if (!fresh) {
-      return object.Error(token, absl::StrCat("has the id ", id, " of \"", other->second, "\""));
-    }
-    vocabulary.emplace(token, static_cast<int32_t>(id));
-  }
-  return vocabulary;
-}
-
-// "a b", with one space between.
-bool SplitMerge(const std::string& line, std::pair<std::string, std::string>* merge) {
-  const size_t space = line.find(' ');
-  if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) return false;
-  *merge = {line.substr(0, space), line.substr(space + 1)};
-  return true;
 }
 
 absl::StatusOr<Merges> ParseMerges(const Json& value, const std::string& path) {
@@ -110,55 +75,6 @@ absl::StatusOr<Bpe> ParseModel(const JsonObject& file) {
   return bpe;
 }
 
-// Collects added tokens and keeps contents and ids distinct.
-class AddedTokenList {
- public:
-  explicit AddedTokenList(const Bpe* bpe) : bpe_(bpe) {
-    for (const auto& [token, id] : bpe->vocabulary()) contents_.emplace(id, token);
-  }
-
-  bool Has(const std::string& content) const { return added_.count(content) > 0; }
-
-  absl::Status Add(const AddedToken& token, const std::string& path) {
-    if (token.content.empty()) return absl::OkStatus();
-    const auto problem = [&](const std::string& text) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": \"", token.content, "\" with id ", token.id, ": ", text));
-    };
-    if (Has(token.content)) return problem("named twice");
-    const auto known = bpe_->vocabulary().find(token.content);
-    if (known != bpe_->vocabulary().end() && known->second != token.id) {
-      return problem(absl::StrCat("model.vocab gives it the id ", known->second));
-    }
-    const auto [other, fresh] = contents_.emplace(token.id, token.content);
-    if (!fresh && other->second != token.content) {
-      return problem(absl::StrCat("the id of \"", other->second, "\""));
-    }
-    added_.insert(token.content);
-    tokens_.push_back(token);
-    return absl::OkStatus();
-  }
-
-  std::vector<AddedToken> Take() { return std::move(tokens_); }
-
- private:
-  const Bpe* bpe_;
-  std::unordered_map<int32_t, std::string> contents_;  // by id, of all tokens
-  std::unordered_set<std::string> added_;              // contents of tokens_
-  std::vector<AddedToken> tokens_;
-};
-
-absl::StatusOr<AddedToken> ParseAddedToken(const JsonObject& object) {
-  AddedToken token;
-  SPARSED_ASSIGN_OR_RETURN(token.content, object.String("content", ""));
-  SPARSED_ASSIGN_OR_RETURN(token.special, object.Bool("special", false));
-  SPARSED_ASSIGN_OR_RETURN(token.normalized, object.Bool("normalized", !token.special));
-  SPARSED_ASSIGN_OR_RETURN(token.single_word, object.Bool("single_word", false));
-  SPARSED_ASSIGN_OR_RETURN(token.lstrip, object.Bool("lstrip", false));
-  SPARSED_ASSIGN_OR_RETURN(token.rstrip, object.Bool("rstrip", false));
-  return token;
-}
-
 absl::Status ReadAddedTokens(const JsonObject& file, AddedTokenList* list) {
   const Json* value = file.Find("added_tokens");
   if (value == nullptr) return absl::OkStatus();
@@ -174,64 +90,18 @@ absl::Status ReadAddedTokens(const JsonObject& file, AddedTokenList* list) {
   return absl::OkStatus();
 }
 
-// {"151643": {"content": ...}, ...} of tokenizer_config.json: the tokens not yet in the list.
+// The tokens of tokenizer_config.json that are not yet in the list.
 absl::Status ReadAddedTokensDecoder(const JsonObject& config, AddedTokenList* list) {
   const Json* value = config.Find("added_tokens_decoder");
   if (value == nullptr) return absl::OkStatus();
   const std::string path = config.PathOf("added_tokens_decoder");
   SPARSED_ASSIGN_OR_RETURN(const JsonObject decoder, JsonObject::Of(*value, path));
-  for (const auto& [key, member] : value->items()) {
-    SPARSED_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::Of(member, decoder.PathOf(key)));
-    SPARSED_ASSIGN_OR_RETURN(AddedToken token, ParseAddedToken(object));
-    const char* end = key.data() + key.size();
-    const auto parsed = std::from_chars(key.data(), end, token.id);
-    if (parsed.ec != std::errc() || parsed.ptr != end || token.id < 0 || token.id > kMaxTokenId) {
-      return decoder.Error(key, absl::StrCat("not an id in 0..", kMaxTokenId));
-    }
+  SPARSED_ASSIGN_OR_RETURN(const std::vector<AddedToken> tokens, ParseAddedTokensDecoder(decoder));
+  for (const AddedToken& token : tokens) {
     if (list->Has(token.content)) continue;
-    SPARSED_RETURN_IF_ERROR(list->Add(token, decoder.PathOf(key)));
+    SPARSED_RETURN_IF_ERROR(list->Add(token, decoder.PathOf(absl::StrCat(token.id))));
   }
   return absl::OkStatus();
-}
-
-// {"<|endoftext|>": 151643, ...}: the tokens not yet in the list, all special.
-absl::Status ReadAddedTokensFile(const JsonObject& file, AddedTokenList* list) {
-  for (const auto& [content, member] : file.value().items()) {
-    if (list->Has(content)) continue;
-    SPARSED_ASSIGN_OR_RETURN(const int64_t id, file.Integer(content, kMaxTokenId));
-    const AddedToken token{.id = static_cast<int32_t>(id), .content = content, .special = true};
-    SPARSED_RETURN_IF_ERROR(list->Add(token, file.PathOf(content)));
-  }
-  return absl::OkStatus();
-}
-
-Merges ReadMergeLines(const std::string& text, std::string* bad_line) {
-  Merges merges;
-  for (size_t start = 0; start < text.size();) {
-    size_t end = text.find('\n', start);
-    if (end == std::string::npos) end = text.size();
-    std::string line = text.substr(start, end - start);
-    const bool first = start == 0;
-    start = end + 1;
-    if (line.ends_with('\r')) line.pop_back();
-    if (line.empty() || (first && line.starts_with("#version"))) continue;
-    std::pair<std::string, std::string> merge;
-    if (!SplitMerge(line, &merge)) {
-      *bad_line = line;
-      return {};
-    }
-    merges.push_back(std::move(merge));
-  }
-  return merges;
-}
-
-absl::StatusOr<std::vector<std::unique_ptr<PreTokenizerStep>>> Qwen2Steps() {
-  SPARSED_ASSIGN_OR_RETURN(const std::string pattern, TranslateRegex(kQwen2Pattern));
-  SPARSED_ASSIGN_OR_RETURN(Regex regex, Regex::Compile(pattern));
-  std::vector<std::unique_ptr<PreTokenizerStep>> steps;
-  steps.push_back(MakeSplitStep(std::move(regex)));
-  SPARSED_ASSIGN_OR_RETURN(steps.emplace_back(), MakeByteLevelStep(false, false));
-  return steps;
 }
 
 }  // namespace
@@ -252,7 +122,7 @@ absl::StatusOr<TokenizerDefinition> ParseTokenizerJson(const std::string& tokeni
   SPARSED_RETURN_IF_ERROR(CheckPostProcessor(file));
   SPARSED_RETURN_IF_ERROR(CheckDecoder(file));
   SPARSED_ASSIGN_OR_RETURN(Bpe bpe, ParseModel(file));
-  AddedTokenList list(&bpe);
+  AddedTokenList list(&bpe.vocabulary(), "model.vocab");
   SPARSED_RETURN_IF_ERROR(ReadAddedTokens(file, &list));
   if (!tokenizer_config.empty()) {
     SPARSED_ASSIGN_OR_RETURN(const Json config_json, ParseJson(tokenizer_config, kConfigFile));
@@ -261,35 +131,6 @@ absl::StatusOr<TokenizerDefinition> ParseTokenizerJson(const std::string& tokeni
   }
   std::vector<AddedToken> added = list.Take();
   return TokenizerDefinition{std::move(added), nfc, false, std::move(steps), std::move(bpe)};
-}
-
-absl::StatusOr<TokenizerDefinition> ParseQwen2Files(const std::string& vocab_json,
-                                                    const std::string& merges_txt,
-                                                    const std::string& tokenizer_config,
-                                                    const std::string& added_tokens_json) {
-  SPARSED_ASSIGN_OR_RETURN(const Json vocab, ParseJson(vocab_json, "vocab.json"));
-  SPARSED_ASSIGN_OR_RETURN(Vocabulary vocabulary, ParseVocabulary(vocab, "vocab.json"));
-  std::string bad_line;
-  const Merges merges = ReadMergeLines(merges_txt, &bad_line);
-  if (!bad_line.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("merges.txt: \"", bad_line, "\" is not a pair of tokens"));
-  }
-  absl::StatusOr<Bpe> bpe = Bpe::Create(std::move(vocabulary), merges, Bpe::Options());
-  if (!bpe.ok()) return Prefixed("merges.txt: ", bpe.status());
-  AddedTokenList list(&*bpe);
-  const std::pair<const std::string*, const char*> files[] = {
-      {&tokenizer_config, kConfigFile}, {&added_tokens_json, "added_tokens.json"}};
-  for (const auto& [text, name] : files) {
-    if (text->empty()) continue;
-    SPARSED_ASSIGN_OR_RETURN(const Json json, ParseJson(*text, name));
-    SPARSED_ASSIGN_OR_RETURN(const JsonObject file, JsonObject::Of(json, name));
-    SPARSED_RETURN_IF_ERROR(name == kConfigFile ? ReadAddedTokensDecoder(file, &list)
-                                                : ReadAddedTokensFile(file, &list));
-  }
-  SPARSED_ASSIGN_OR_RETURN(auto steps, Qwen2Steps());
-  std::vector<AddedToken> added = list.Take();
-  return TokenizerDefinition{std::move(added), true, true, std::move(steps), *std::move(bpe)};
 }
 
 }  // namespace sparsed::engine

@@ -15,7 +15,9 @@ namespace sparsed::engine {
 struct TokenizerDefinition {
   std::vector<AddedToken> added_tokens;  // distinct contents, distinct ids, agreeing with the BPE's
   bool nfc = false;
-  bool normalize_first = false;  // before added tokens are looked for, not behind that
+  // As transformers' tokenizers in Python: the whole text is normalised before added tokens are
+  // looked for, all of them in one pass as they are spelled, and each stands for its own text.
+  bool python_rules = false;
   std::vector<std::unique_ptr<PreTokenizerStep>> steps;
   Bpe bpe;
 };
@@ -28,7 +30,12 @@ inline constexpr int64_t kMaxTokenId = (int64_t{1} << 22) - 1;
 absl::StatusOr<TokenizerDefinition> ParseTokenizerJson(const std::string& tokenizer_json,
                                                        const std::string& tokenizer_config);
 // From the contents of vocab.json, merges.txt, tokenizer_config.json and added_tokens.json (the
-// last two may be empty): Qwen2's tokenizer as Dream ships it, which has no tokenizer.json.
+// last two empty: there is none): Qwen2's tokenizer as Dream ships it, exactly as the one in Python
+// encodes. Where the configuration has an added_tokens_decoder, added_tokens.json is not looked at.
+// Departures: what the Python would let through and fail on later is refused (a byte without a
+// token, a merge of unknown tokens, a named special token without an id), and so are single_word
+// and the classes of other tokenizers. Special are tokens marked so or named so. Errors:
+// INVALID_ARGUMENT naming file and line or key.
 absl::StatusOr<TokenizerDefinition> ParseQwen2Files(const std::string& vocab_json,
                                                     const std::string& merges_txt,
                                                     const std::string& tokenizer_config,

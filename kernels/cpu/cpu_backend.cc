@@ -71,6 +71,7 @@ BackendInfo CpuBackend::Info() const {
   BackendInfo info;
   info.device = "cpu";
   info.description = description_;
+  info.has_experts = true;
   info.memory_total_bytes = MemoryBytes(_SC_PHYS_PAGES);
   info.memory_free_bytes = MemoryBytes(_SC_AVPHYS_PAGES);
   info.allocated_bytes = allocated_bytes_;
@@ -122,7 +123,7 @@ absl::Status CpuBackend::CountBits(const uint64_t* words, int64_t num_words, int
 }
 
 absl::StatusOr<std::unique_ptr<LinearWeight>> CpuBackend::PackLinear(
-    std::span<const HostMatrix> parts) {
+    std::span<const HostMatrix> parts, std::span<const float> bias) {
   int64_t out_features = 0;
   for (const HostMatrix& part : parts) {
     if (part.cols != parts[0].cols) return ShapeError("PackLinear", "parts differ in columns");
@@ -131,11 +132,15 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> CpuBackend::PackLinear(
     out_features += part.rows;
   }
   if (out_features <= 0 || parts[0].cols <= 0) return ShapeError("PackLinear", "empty weight");
-  absl::StatusOr<std::unique_ptr<PackedMatrix>> packed = gemm_->Pack(parts);
+  if (!bias.empty() && static_cast<int64_t>(bias.size()) != out_features) {
+    return ShapeError("PackLinear", "the bias is not one number for every output");
+  }
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> packed = gemm_->Pack(parts, bias);
   if (!packed.ok()) return packed.status();
   auto weight = std::make_unique<CpuLinearWeight>(*std::move(packed), &allocated_bytes_);
   weight->in_features = parts[0].cols;
   weight->out_features = out_features;
+  weight->has_bias = !bias.empty();
   return std::unique_ptr<LinearWeight>(std::move(weight));
 }
 
@@ -143,6 +148,7 @@ absl::Status CpuBackend::Linear(TensorView out, TensorView x, const LinearWeight
                                 bool accumulate) {
   SPARSED_KERNEL_CHECK(CheckF32("Linear", "x", x, x.rows, weight.in_features));
   SPARSED_KERNEL_CHECK(CheckF32("Linear", "out", out, x.rows, weight.out_features));
+  if (accumulate && weight.has_bias) return ShapeError("Linear", "a bias is not accumulated");
   if (x.rows == 0) return absl::OkStatus();
   const auto& packed = static_cast<const CpuLinearWeight&>(weight);
   return packed.matrix->Multiply(static_cast<const float*>(x.data), x.stride, x.rows, accumulate,

@@ -36,8 +36,8 @@ class CpuBackend : public Backend {
   absl::Status Sync() override;
   absl::Status Mark(int32_t part) override;
   absl::Status ReadMarks(std::span<double> seconds) override;
-  absl::StatusOr<std::unique_ptr<LinearWeight>> PackLinear(
-      std::span<const HostMatrix> parts) override;
+  absl::StatusOr<std::unique_ptr<LinearWeight>> PackLinear(std::span<const HostMatrix> parts,
+                                                           std::span<const float> bias) override;
   absl::Status Embed(TensorView out, TensorView table, const int32_t* ids) override;
   absl::Status RmsNorm(TensorView out, TensorView x, const float* weight, float eps) override;
   absl::Status Linear(TensorView out, TensorView x, const LinearWeight& weight,
@@ -45,6 +45,14 @@ class CpuBackend : public Backend {
   absl::Status Rope(TensorView x, const int32_t* positions, const float* cos_sin,
                     int32_t head_dim) override;
   absl::Status SiluMul(TensorView out, TensorView gate_up) override;
+  absl::Status HeadNorm(TensorView x, const float* weight, float eps, int32_t head_dim) override;
+  absl::Status RouteExperts(TensorView logits, int32_t per_row,
+                            const ExpertRouting& routing) override;
+  absl::Status GroupedLinear(TensorView out, TensorView x,
+                             std::span<const std::unique_ptr<LinearWeight>> weights,
+                             const int32_t* first_slots) override;
+  absl::Status SumExperts(TensorView out, TensorView x, const ExpertRouting& routing,
+                          int32_t per_row) override;
   absl::Status Attention(const AttentionParams& params) override;
   absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) override;
   absl::Status GatherRows(TensorView out, TensorView x, const int32_t* rows) override;

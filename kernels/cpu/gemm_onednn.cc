@@ -74,13 +74,15 @@ struct TileProduct {
   dnnl::matmul::primitive_desc description;
   dnnl::matmul primitive;
   std::vector<Worker> workers;  // by thread
+
+  size_t SlabBytes() const { return description.weights_desc().get_size(); }
 };
 
 class OneDnnMatrix : public PackedMatrix {
  public:
   OneDnnMatrix(ThreadPool& pool, TileProduct& product, const dnnl::engine& engine,
-               std::span<const HostMatrix> parts)
-      : pool_(pool), product_(product) {
+               std::span<const HostMatrix> parts, std::span<const float> bias)
+      : pool_(pool), product_(product), bias_(bias.begin(), bias.end()) {
     for (const HostMatrix& part : parts) out_features_ += part.rows;
     const int64_t in = product.in_features;
     // A slab's rows of W are its columns of W^T.
@@ -100,9 +102,7 @@ class OneDnnMatrix : public PackedMatrix {
     }
   }
 
-  size_t bytes() const override {
-    return slabs_.size() * product_.description.weights_desc().get_size();
-  }
+  size_t bytes() const override { return slabs_.size() * product_.SlabBytes(); }
 
   absl::Status Multiply(const float* x, int64_t x_stride, int64_t rows, bool accumulate, float* out,
                         int64_t out_stride) override {
@@ -168,6 +168,8 @@ class OneDnnMatrix : public PackedMatrix {
       float* to = out + r * out_stride + first;
       if (accumulate) {
         for (int64_t c = 0; c < columns; ++c) to[c] += tile[c];
+      } else if (!bias_.empty()) {
+        for (int64_t c = 0; c < columns; ++c) to[c] = tile[c] + bias_[first + c];
       } else {
         std::memcpy(to, tile, static_cast<size_t>(columns) * sizeof(float));
       }
@@ -176,6 +178,7 @@ class OneDnnMatrix : public PackedMatrix {
 
   ThreadPool& pool_;
   TileProduct& product_;
+  const std::vector<float> bias_;  // [out_features_], or empty
   int64_t out_features_ = 0;
   std::vector<dnnl::memory> slabs_;  // [in, kSlabColumns] each, in the primitive's layout
 };
@@ -189,12 +192,19 @@ class OneDnnGemm : public Gemm {
     return absl::StrCat("oneDNN ", version->major, ".", version->minor, ".", version->patch);
   }
 
-  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts) override {
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts,
+                                                     std::span<const float> bias) override {
     UseOneOpenMpThread();
     absl::StatusOr<TileProduct*> product = ProductFor(parts[0].cols);
     if (!product.ok()) return product.status();
     return std::unique_ptr<PackedMatrix>(
-        std::make_unique<OneDnnMatrix>(pool_, **product, engine_, parts));
+        std::make_unique<OneDnnMatrix>(pool_, **product, engine_, parts, bias));
+  }
+
+  absl::StatusOr<size_t> PackedBytes(int64_t out_features, int64_t in_features) override {
+    absl::StatusOr<TileProduct*> product = ProductFor(in_features);
+    if (!product.ok()) return product.status();
+    return static_cast<size_t>(CeilDiv(out_features, kSlabColumns)) * (*product)->SlabBytes();
   }
 
  private:

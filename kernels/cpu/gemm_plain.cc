@@ -14,14 +14,22 @@ constexpr int64_t kPanelColumns = 16;
 constexpr int64_t kRowTile = 32;
 constexpr int64_t kGroupRows = 4;
 
+int64_t PanelsOf(int64_t out_features) {
+  return (out_features + kPanelColumns - 1) / kPanelColumns;
+}
+
+size_t BytesOf(int64_t panels, int64_t in_features) {
+  return static_cast<size_t>(panels * in_features * kPanelColumns) * sizeof(float);
+}
+
 // Columns [panel * 16, + 16) of W^T as [in, 16], zero-padded.
 class PlainMatrix : public PackedMatrix {
  public:
-  PlainMatrix(std::span<const HostMatrix> parts, int64_t out_features, ThreadPool& pool)
-      : pool_(pool),
-        in_(parts[0].cols),
-        out_(out_features),
-        panels_((out_ + kPanelColumns - 1) / kPanelColumns) {
+  PlainMatrix(std::span<const HostMatrix> parts, std::span<const float> bias, int64_t out_features,
+              ThreadPool& pool)
+      : pool_(pool), in_(parts[0].cols), out_(out_features), panels_(PanelsOf(out_)) {
+    bias_.resize(static_cast<size_t>(panels_ * kPanelColumns), 0.0f);
+    std::copy(bias.begin(), bias.end(), bias_.begin());
     float* packed = packed_.Reserve(static_cast<size_t>(panels_ * in_ * kPanelColumns));
     std::vector<float> rows(static_cast<size_t>(kPanelColumns * in_));
     for (int64_t panel = 0; panel < panels_; ++panel) {
@@ -35,9 +43,7 @@ class PlainMatrix : public PackedMatrix {
     }
   }
 
-  size_t bytes() const override {
-    return static_cast<size_t>(panels_ * in_ * kPanelColumns) * sizeof(float);
-  }
+  size_t bytes() const override { return BytesOf(panels_, in_); }
 
   absl::Status Multiply(const float* x, int64_t x_stride, int64_t rows, bool accumulate, float* out,
                         int64_t out_stride) override {
@@ -73,7 +79,10 @@ class PlainMatrix : public PackedMatrix {
     const int64_t columns = std::min(kPanelColumns, out_ - first);
     for (int64_t r = 0; r < rows; ++r) {
       float* to = out + r * out_stride + first;
-      for (int64_t c = 0; c < columns; ++c) to[c] = accumulate ? to[c] + sums[r][c] : sums[r][c];
+      const float* bias = bias_.data() + first;
+      for (int64_t c = 0; c < columns; ++c) {
+        to[c] = accumulate ? to[c] + sums[r][c] : sums[r][c] + bias[c];
+      }
     }
   }
 
@@ -81,6 +90,7 @@ class PlainMatrix : public PackedMatrix {
   int64_t in_;
   int64_t out_;
   int64_t panels_;
+  std::vector<float> bias_;  // of every column of the panels; zeros where there is none
   AlignedFloats packed_;
 };
 
@@ -88,10 +98,15 @@ class PlainGemm : public Gemm {
  public:
   explicit PlainGemm(ThreadPool& pool) : pool_(pool) {}
   std::string Name() const override { return "plain"; }
-  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts) override {
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts,
+                                                     std::span<const float> bias) override {
     int64_t out_features = 0;
     for (const HostMatrix& part : parts) out_features += part.rows;
-    return std::unique_ptr<PackedMatrix>(std::make_unique<PlainMatrix>(parts, out_features, pool_));
+    return std::unique_ptr<PackedMatrix>(
+        std::make_unique<PlainMatrix>(parts, bias, out_features, pool_));
+  }
+  absl::StatusOr<size_t> PackedBytes(int64_t out_features, int64_t in_features) override {
+    return BytesOf(PanelsOf(out_features), in_features);
   }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -13,27 +14,33 @@
 namespace sparsed::kernels {
 namespace {
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
 void GuideLogits(float* cond, const float* uncond, float cfg_scale, int64_t vocab) {
   for (int64_t v = 0; v < vocab; ++v) {
     cond[v] = uncond[v] + (cfg_scale + 1.0f) * (cond[v] - uncond[v]);
   }
 }
 
-// The token with the largest l - T ln(-ln u), in double precision as the reference; a 128-bit block
-// of random numbers serves two neighbouring tokens.
-int32_t GumbelArgmax(const float* logits, int64_t vocab, const SampleRow& row) {
-  double best = -std::numeric_limits<double>::infinity();
+// -ln(-ln u) of one number of a stream.
+double Gumbel(const PhiloxBlock& bits, size_t half) {
+  return -std::log(-std::log(OpenUniform(bits[2 * half], bits[2 * half + 1])));
+}
+
+// The token with the largest l + T * Gumbel among those of at least `cut`, in double precision as
+// the reference; a 128-bit block of random numbers serves two neighbouring tokens.
+int32_t GumbelArgmax(const float* logits, int64_t vocab, float cut, const SampleRow& row) {
+  double best = -kInfinity;
   int64_t token = 0;
   PhiloxBlock bits = {};
   for (int64_t v = 0; v < vocab; ++v) {
-    const size_t half = static_cast<size_t>(v % 2) * 2;
-    if (half == 0) {
+    if (v % 2 == 0) {
       bits = RandomBits(row.seed, row.step, row.position, static_cast<uint32_t>(v / 2),
                         RandomStream::kGumbel);
     }
-    const double u = OpenUniform(bits[half], bits[half + 1]);
-    const double value = static_cast<double>(logits[v]) -
-                         static_cast<double>(row.temperature) * std::log(-std::log(u));
+    if (logits[v] < cut) continue;
+    const double value =
+        static_cast<double>(logits[v]) + static_cast<double>(row.temperature) * Gumbel(bits, v % 2);
     if (value > best) {
       best = value;
       token = v;
@@ -42,27 +49,137 @@ int32_t GumbelArgmax(const float* logits, int64_t vocab, const SampleRow& row) {
   return static_cast<int32_t>(token);
 }
 
+// p of a row before it is normalised; see ConfidenceRule.
+class Distribution {
+ public:
+  Distribution(const float* logits, int64_t vocab, float max, float temperature)
+      : logits_(logits),
+        vocab_(vocab),
+        max_(max),
+        scale_(temperature > 0 ? 1.0f / temperature : 1.0f) {}
+
+  double Weight(float logit) const {
+    return logit < cut_ ? 0.0 : static_cast<double>(std::exp((logit - max_) * scale_));
+  }
+  double Sum() const {
+    return std::accumulate(logits_, logits_ + vocab_, 0.0,
+                           [this](double sum, float logit) { return sum + Weight(logit); });
+  }
+  float cut() const { return cut_; }
+
+  // top_k of what top_p leaves: the higher of their two cuts.
+  void Filter(float top_p, int32_t top_k) {
+    float cut = cut_;
+    if (top_p < 1) cut = NucleusCut(top_p);
+    if (top_k > 0 && top_k < vocab_) {
+      std::vector<float> sorted(logits_, logits_ + vocab_);
+      std::nth_element(sorted.begin(), sorted.begin() + (top_k - 1), sorted.end(),
+                       std::greater<>());
+      cut = std::max(cut, sorted[top_k - 1]);
+    }
+    cut_ = cut;
+  }
+
+  double Margin(double sum) const {
+    float first = -kInfinity;
+    float second = -kInfinity;
+    for (int64_t v = 0; v < vocab_; ++v) {
+      second = std::max(second, std::min(first, logits_[v]));
+      first = std::max(first, logits_[v]);
+    }
+    return (Weight(first) - Weight(second)) / sum;
+  }
+
+  double NegativeEntropy(double sum) const {
+    double entropy = 0;
+    for (int64_t v = 0; v < vocab_; ++v) {
+      const double p = Weight(logits_[v]) / sum;
+      if (p > 0) entropy += p * std::log(p + 1e-10);
+    }
+    return entropy;
+  }
+
+ private:
+  // The logit at which the most probable tokens cover more than top_p. Sorts no more of the row
+  // than it takes.
+  float NucleusCut(float top_p) const {
+    std::vector<float> sorted(logits_, logits_ + vocab_);
+    const double enough = static_cast<double>(top_p) * Sum();
+    double covered = 0;
+    for (auto first = sorted.begin(); first != sorted.end();) {
+      constexpr int64_t kChunk = 64;
+      const auto last = first + std::min<int64_t>(kChunk, sorted.end() - first);
+      std::partial_sort(first, last, sorted.end(), std::greater<>());
+      for (; first != last; ++first) {
+        covered += Weight(*first);
+        if (covered > enough) return *first;
+      }
+    }
+    return -kInfinity;
+  }
+
+  const float* logits_;
+  const int64_t vocab_;
+  const float max_;
+  const float scale_;
+  float cut_ = -kInfinity;
+};
+
+float RuleConfidence(const Distribution& p, float logit, ConfidenceRule rule) {
+  const double sum = p.Sum();
+  switch (rule) {
+    case ConfidenceRule::kMargin:
+      return static_cast<float>(p.Margin(sum));
+    case ConfidenceRule::kNegativeEntropy:
+      return static_cast<float>(p.NegativeEntropy(sum));
+    default:
+      return static_cast<float>(p.Weight(logit) / sum);
+  }
+}
+
 float RandomConfidence(const SampleRow& row) {
   const PhiloxBlock bits =
       RandomBits(row.seed, row.step, row.position, 0, RandomStream::kConfidence);
-  return static_cast<float>(bits[0] >> 8) * 0x1p-24f;
+  return Uniform24(bits[0]);
+}
+
+void Suppress(float* logits, int64_t vocab, int32_t token) {
+  if (token >= 0 && token < vocab) logits[token] = -kInfinity;
+}
+
+// The token, and in `max` the largest logit that counts for the confidence.
+int32_t ChooseToken(const VectorOps& ops, float* logits, int64_t vocab, const SampleRow& row,
+                    float cut, RowMaximum& max) {
+  int32_t token = row.temperature > 0
+                      ? GumbelArgmax(logits, vocab, cut, row)
+                      : static_cast<int32_t>(std::find(logits, logits + vocab, max.value) - logits);
+  if (token >= vocab) token = 0;  // no number in the row at all
+  if (row.unsure_tokens[0] >= 0 || row.unsure_tokens[1] >= 0) {
+    for (const int32_t unsure : row.unsure_tokens) Suppress(logits, vocab, unsure);
+    max.value = ops.row_max(logits, vocab).value;
+  }
+  return token;
 }
 
 void SampleOne(const VectorOps& ops, float* logits, int64_t vocab, const SampleRow& row,
                int32_t* token, float* confidence) {
-  const RowMaximum max = ops.row_max(logits, vocab);
-  *token = row.temperature > 0
-               ? GumbelArgmax(logits, vocab, row)
-               : static_cast<int32_t>(std::find(logits, logits + vocab, max.value) - logits);
-  if (*token >= vocab) *token = 0;  // no number in the row at all
+  Suppress(logits, vocab, row.forbidden_token);
+  RowMaximum max = ops.row_max(logits, vocab);
+  Distribution p(logits, vocab, max.value, row.temperature);
+  if (max.has_nan == 0) p.Filter(row.top_p, row.top_k);
+  *token = ChooseToken(ops, logits, vocab, row, p.cut(), max);
   if (max.has_nan != 0) {
     *confidence = std::numeric_limits<float>::quiet_NaN();
   } else if (row.rule == ConfidenceRule::kRandom) {
     *confidence = RandomConfidence(row);
-  } else {
+  } else if (row.rule == ConfidenceRule::kProbability) {
     *confidence = std::exp(logits[*token] - max.value) / ops.sum_exp(logits, max.value, vocab);
+  } else {
+    *confidence = RuleConfidence(p, logits[*token], row.rule);
   }
 }
+
+bool IsToken(int32_t token, int64_t vocab) { return token >= -1 && token < vocab; }
 
 absl::Status CheckSampleRow(const SampleRow& row, const TensorView& logits) {
   if (row.row < 0 || row.row >= logits.rows)
@@ -70,7 +187,24 @@ absl::Status CheckSampleRow(const SampleRow& row, const TensorView& logits) {
   if (row.uncond_row >= logits.rows)
     return ShapeError("SampleRows", "uncond_row outside of logits");
   if (!(row.temperature >= 0)) return ShapeError("SampleRows", "temperature must be at least 0");
+  if (!(row.top_p > 0 && row.top_p <= 1))
+    return ShapeError("SampleRows", "top_p must be in (0, 1]");
+  if (row.top_k < 0) return ShapeError("SampleRows", "top_k must be at least 0");
+  if (!IsToken(row.forbidden_token, logits.cols) || !IsToken(row.unsure_tokens[0], logits.cols) ||
+      !IsToken(row.unsure_tokens[1], logits.cols)) {
+    return ShapeError("SampleRows", "a token outside of the vocabulary");
+  }
   return absl::OkStatus();
+}
+
+// What orders the rows of a group. Rows drawn without replacement in proportion to exp(c / T) are
+// those with the largest c / T + Gumbel. A NaN ranks below every number: the order stays total.
+double Rank(float confidence, const CommitGroup& group, int32_t place) {
+  if (std::isnan(confidence)) return -kInfinity;
+  if (!(group.temperature > 0)) return confidence;
+  const PhiloxBlock bits =
+      RandomBits(group.seed, group.step, static_cast<uint32_t>(place), 0, RandomStream::kOrder);
+  return static_cast<double>(confidence) / group.temperature + Gumbel(bits, 0);
 }
 
 }  // namespace
@@ -95,20 +229,23 @@ absl::Status CpuBackend::SampleRows(TensorView logits, std::span<const SampleRow
 absl::Status CpuBackend::CommitRows(const float* confidences, std::span<const CommitGroup> groups,
                                     int32_t* chosen) {
   std::vector<int32_t> order;
+  std::vector<double> rank;
   for (const CommitGroup& group : groups) {
     if (group.first < 0 || group.keep < 0 || group.keep > group.count) {
       return ShapeError("CommitRows", "keep must be in [0, count]");
     }
     order.resize(static_cast<size_t>(group.count));
+    rank.resize(order.size());
     std::iota(order.begin(), order.end(), group.first);
-    // A NaN ranks below every number, so that the order stays total.
-    const auto rank = [confidences](int32_t row) {
-      const float value = confidences[row];
-      return std::isnan(value) ? -std::numeric_limits<float>::infinity() : value;
-    };
-    std::partial_sort(
-        order.begin(), order.begin() + group.keep, order.end(),
-        [&rank](int32_t a, int32_t b) { return rank(a) != rank(b) ? rank(a) > rank(b) : a < b; });
+    for (int32_t i = 0; i < group.count; ++i) {
+      rank[i] = Rank(confidences[group.first + i], group, i);
+    }
+    std::partial_sort(order.begin(), order.begin() + group.keep, order.end(),
+                      [&](int32_t a, int32_t b) {
+                        const double left = rank[a - group.first];
+                        const double right = rank[b - group.first];
+                        return left != right ? left > right : a < b;
+                      });
     chosen = std::copy_n(order.begin(), group.keep, chosen);
   }
   return absl::OkStatus();

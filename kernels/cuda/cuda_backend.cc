@@ -10,12 +10,6 @@
 #include "kernels/cuda/views.h"
 
 namespace sparsed::kernels::cuda {
-namespace {
-
-constexpr size_t kGemmWorkspaceBytes = 64u << 20;
-constexpr size_t kSelectionScratchBytes = 160u << 20;
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal, bool portable) {
   int count = 0;  // left unwritten where there is no driver
@@ -116,8 +110,16 @@ absl::Status CudaBackend::Linear(TensorView out, TensorView x, const LinearWeigh
         absl::StrCat("Linear: [", x.rows, ", ", x.cols, "] times [", weight.out_features, ", ",
                      weight.in_features, "] does not give [", out.rows, ", ", out.cols, "]"));
   }
+  const auto& packed = static_cast<const GemmWeight&>(weight);
+  if (packed.has_bias && (accumulate || out.dtype != DType::kBF16)) {
+    return absl::InvalidArgumentError("Linear: a bias goes with a bf16 result, not accumulated");
+  }
   if (x.rows == 0) return absl::OkStatus();
-  return gemm_->Run(out, x, static_cast<const GemmWeight&>(weight), accumulate);
+  if (!packed.has_bias) return gemm_->Run(out, x, packed, accumulate);
+  // The product is added to the bias in float32 and rounded once, by the same algorithms.
+  SPARSED_CUDA_RETURN("Linear", LaunchFillRows(AsBf16(out), out.stride, packed.bias.as<Bf16>(),
+                                               out.rows, out.cols, stream_));
+  return gemm_->Run(out, x, packed, /*accumulate=*/true);
 }
 
 absl::Status CudaBackend::Rope(TensorView x, const int32_t* positions, const float* cos_sin,

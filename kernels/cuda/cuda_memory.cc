@@ -71,17 +71,17 @@ absl::Status CudaBackend::Mark(int32_t part) { return marks_.Mark(part, stream_)
 absl::Status CudaBackend::ReadMarks(std::span<double> seconds) { return marks_.Read(seconds); }
 
 absl::StatusOr<std::unique_ptr<LinearWeight>> CudaBackend::PackLinear(
-    std::span<const HostMatrix> parts) {
+    std::span<const HostMatrix> parts, std::span<const float> bias) {
   auto weight = std::make_unique<GemmWeight>();
   weight->in_features = parts[0].cols;
   for (const HostMatrix& part : parts) {
-    if (part.cols != weight->in_features || part.cols % 8 != 0) {
+    if (part.cols != weight->in_features || part.cols % kColumnMultiple != 0) {
       return absl::InvalidArgumentError(absl::StrCat(
           "PackLinear: ", part.cols, " columns; all parts need the same multiple of 8"));
     }
     weight->out_features += part.rows;
   }
-  auto data = Alloc(static_cast<size_t>(weight->out_features * weight->in_features) * 2);
+  auto data = Alloc(PackedBytes(weight->out_features, weight->in_features));
   if (!data.ok()) return data.status();
   weight->data = std::move(*data);
   // Before the upload: trying algorithms overwrites the weight.
@@ -99,7 +99,25 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> CudaBackend::PackLinear(
       target += count;
     }
   }
+  if (absl::Status status = PackBias(bias, *weight); !status.ok()) return status;
   return weight;
+}
+
+absl::Status CudaBackend::PackBias(std::span<const float> bias, GemmWeight& weight) {
+  if (bias.empty()) return absl::OkStatus();
+  const auto outputs = static_cast<int64_t>(bias.size());
+  if (outputs != weight.out_features || outputs % 8 != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("PackLinear: a bias of ", outputs, " numbers for ", weight.out_features,
+                     " outputs; as many are needed, and a multiple of 8"));
+  }
+  auto data = Alloc(bias.size() * sizeof(uint16_t));
+  if (!data.ok()) return data.status();
+  std::vector<uint16_t> rounded(bias.size());
+  std::transform(bias.begin(), bias.end(), rounded.begin(), RoundToBF16);
+  weight.bias = std::move(*data);
+  weight.has_bias = true;
+  return CopyIn(weight.bias.data(), rounded.data(), rounded.size() * sizeof(uint16_t));
 }
 
 }  // namespace sparsed::kernels::cuda

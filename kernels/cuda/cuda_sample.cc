@@ -18,14 +18,19 @@ absl::Status CudaBackend::SampleRows(TensorView logits, std::span<const SampleRo
     launch.num_rows = static_cast<int32_t>(std::min<size_t>(kMaxSampleRows, rows.size() - first));
     for (int32_t i = 0; i < launch.num_rows; ++i) {
       const SampleRow& row = rows[first + static_cast<size_t>(i)];
-      launch.rows[i] = {row.row,
-                        row.uncond_row,
-                        row.cfg_scale,
-                        row.temperature,
-                        row.rule == ConfidenceRule::kRandom ? 1 : 0,
-                        row.step,
-                        row.position,
-                        row.seed};
+      SampleArgs& args = launch.rows[i];
+      args.row = row.row;
+      args.uncond_row = row.uncond_row;
+      args.cfg_scale = row.cfg_scale;
+      args.temperature = row.temperature;
+      args.top_p = row.top_p;
+      args.top_k = row.top_k;
+      args.forbidden_token = row.forbidden_token;
+      std::copy_n(row.unsure_tokens, 2, args.unsure_tokens);
+      args.rule = row.rule;
+      args.step = row.step;
+      args.position = row.position;
+      args.seed = row.seed;
     }
     SPARSED_CUDA_RETURN("SampleRows", LaunchSample(launch, stream_));
   }
@@ -43,7 +48,8 @@ absl::Status CudaBackend::CommitRows(const float* confidences, std::span<const C
         static_cast<int32_t>(std::min<size_t>(kMaxCommitGroups, groups.size() - first));
     for (int32_t i = 0; i < launch.num_groups; ++i) {
       const CommitGroup& group = groups[first + static_cast<size_t>(i)];
-      launch.groups[i] = {group.first, group.count, group.keep, out};
+      launch.groups[i] = {group.first,       group.count, group.keep, out,
+                          group.temperature, group.step,  group.seed};
       out += group.keep;
     }
     SPARSED_CUDA_RETURN("CommitRows", LaunchCommit(launch, stream_));

@@ -38,6 +38,7 @@ struct GemmAlgorithms {
 // A packed weight: [out, in] bf16 on the device. The algorithms belong to the Gemm.
 struct GemmWeight : LinearWeight {
   Buffer data;
+  Buffer bias;  // [out] bf16; empty where there is none
   const GemmAlgorithms* to_bf16 = nullptr;
   const GemmAlgorithms* to_f32 = nullptr;  // logits
 };

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "kernels/confidence_rule.h"
+
 namespace sparsed::kernels::cuda {
 
 using Bf16 = __nv_bfloat16;
@@ -39,6 +41,10 @@ cudaError_t LaunchGatherRows(Bf16* out, int64_t out_stride, const Bf16* x, int64
 // *count = the bits set in words[0, num_words).
 cudaError_t LaunchCountBits(const uint64_t* words, int64_t num_words, int64_t* count,
                             cudaStream_t stream);
+
+// out[r] = row; row [cols] lies at a multiple of 16 bytes, cols is a multiple of 8.
+cudaError_t LaunchFillRows(Bf16* out, int64_t out_stride, const Bf16* row, int64_t rows,
+                           int64_t cols, cudaStream_t stream);
 
 // Random bf16 values in (-1, 1), for trying products.
 cudaError_t LaunchFillRandom(Bf16* out, int64_t count, uint64_t seed, cudaStream_t stream);
@@ -121,12 +127,16 @@ struct SampleArgs {
   int32_t uncond_row = -1;
   float cfg_scale = 0;
   float temperature = 0;
-  int32_t random_confidence = 0;
+  float top_p = 1;
+  int32_t top_k = 0;
+  int32_t forbidden_token = -1;
+  int32_t unsure_tokens[2] = {-1, -1};
+  ConfidenceRule rule = ConfidenceRule::kProbability;
   uint32_t step = 0;
   uint32_t position = 0;
   uint64_t seed = 0;
 };
-constexpr int kMaxSampleRows = 64;  // of one launch
+constexpr int kMaxSampleRows = 60;  // of one launch: 4 KiB of arguments
 
 struct SampleLaunch {
   float* logits = nullptr;
@@ -144,8 +154,11 @@ struct CommitArgs {
   int32_t count = 0;
   int32_t keep = 0;
   int32_t out = 0;  // first place in `chosen`
+  float temperature = 0;
+  uint32_t step = 0;
+  uint64_t seed = 0;
 };
-constexpr int kMaxCommitGroups = 128;  // of one launch
+constexpr int kMaxCommitGroups = 120;  // of one launch: 4 KiB of arguments
 
 struct CommitLaunch {
   const float* confidences = nullptr;

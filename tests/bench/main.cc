@@ -26,7 +26,7 @@ void AddOptions(CLI::App& command, Options& options, std::string& sparse) {
       ->capture_default_str();
   command
       .add_option("--model", options.model,
-                  "checkpoint folder, or synthetic:llada-8b, dream-7b, nano, tiny")
+                  "checkpoint folder, or synthetic:llada-8b, dream-7b, llada-moe, nano, tiny")
       ->required();
   command.add_option("--context", options.contexts, "tokens, prompt and canvas; several allowed")
       ->check(CLI::Range(2, 1 << 20));

@@ -66,7 +66,7 @@ absl::StatusOr<Product> MakeProduct(kernels::Backend& backend, const ProductShap
   const std::vector<char> input = RandomElements(shape.rows * shape.in, dtype);
   const kernels::HostMatrix matrix = {weight.data(), dtype, shape.out, shape.in};
   Product product;
-  SPARSED_ASSIGN_OR_RETURN(product.weight, backend.PackLinear(std::span(&matrix, 1)));
+  SPARSED_ASSIGN_OR_RETURN(product.weight, backend.PackLinear(std::span(&matrix, 1), {}));
   SPARSED_ASSIGN_OR_RETURN(product.x_memory, backend.Alloc(input.size()));
   SPARSED_ASSIGN_OR_RETURN(product.out_memory, backend.Alloc(shape.rows * shape.out * size));
   SPARSED_RETURN_IF_ERROR(backend.CopyIn(product.x_memory.data(), input.data(), input.size()));
@@ -174,15 +174,30 @@ nlohmann::ordered_json ToJson(const MachineRates& rates) {
   return json;
 }
 
+namespace {
+
+// Of what a row goes through: the experts it takes count together.
+double FeedForwardWidth(const engine::ModelInfo& model, int32_t layer) {
+  return model.HasExperts(layer) ? double{1} * model.experts.per_row * model.experts.ffn_size
+                                 : double{1} * model.ffn_size;
+}
+
+}  // namespace
+
 double LinearFlops(const engine::ModelInfo& model, const StepRows& rows) {
   const double hidden = model.hidden_size;
   const double q = double{1} * model.num_heads * model.head_dim;
   const double kv = double{1} * model.num_kv_heads * model.head_dim;
-  const double rest = hidden * q + 3 * hidden * model.ffn_size;
-  const double layer = hidden * (q + 2 * kv) + rest;
-  const double last =
-      rows.tokens * hidden * 2 * kv + rows.query_rows * hidden * q + rows.head_rows * rest;
-  return 2 * (rows.tokens * layer * (model.num_layers - 1) + last);
+  double products = 0;
+  for (int32_t layer = 0; layer < model.num_layers; ++layer) {
+    const double router = model.HasExperts(layer) ? hidden * model.experts.count : 0;
+    const double rest = hidden * q + 3 * hidden * FeedForwardWidth(model, layer) + router;
+    products +=
+        layer + 1 < model.num_layers
+            ? rows.tokens * (hidden * (q + 2 * kv) + rest)
+            : rows.tokens * hidden * 2 * kv + rows.query_rows * hidden * q + rows.head_rows * rest;
+  }
+  return 2 * products;
 }
 
 double HeadFlops(const engine::ModelInfo& model, double rows) {
@@ -198,12 +213,17 @@ double RowBytes(const engine::ModelInfo& model, const StepRows& rows, double ele
   const double q = double{1} * model.num_heads * model.head_dim;
   const double kv = double{1} * model.num_kv_heads * model.head_dim;
   const double norm = 2 * hidden;
-  const double activation = 3.0 * model.ffn_size;
-  const double layer = 2 * norm + 2 * (q + kv) + activation;
-  const double last = rows.tokens * (norm + 2 * kv) + rows.query_rows * 2 * q +
-                      rows.head_rows * (2 * norm + activation);
-  const double embedding = rows.tokens * 2 * hidden;
-  return element_bytes * (rows.tokens * layer * (model.num_layers - 1) + last + embedding);
+  double elements = rows.tokens * 2 * hidden;  // the embedding
+  for (int32_t layer = 0; layer < model.num_layers; ++layer) {
+    // With experts: the rows gathered for them, and the sum of their results.
+    const double experts = model.HasExperts(layer) ? (3.0 * model.experts.per_row + 2) * hidden : 0;
+    const double activation = 3 * FeedForwardWidth(model, layer) + experts;
+    elements += layer + 1 < model.num_layers
+                    ? rows.tokens * (2 * norm + 2 * (q + kv) + activation)
+                    : rows.tokens * (norm + 2 * kv) + rows.query_rows * 2 * q +
+                          rows.head_rows * (2 * norm + activation);
+  }
+  return element_bytes * elements;
 }
 
 absl::StatusOr<MachineRates> MeasureRates(kernels::Backend& backend) {

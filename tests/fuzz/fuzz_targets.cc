@@ -1,18 +1,35 @@
 #include "tests/fuzz/fuzz_targets.h"
 
 #include <string>
+#include <vector>
 
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/safetensors.h"
+#include "engine/tokenizer/chat_template.h"
+#include "engine/tokenizer/tokenizer.h"
 #include "kernels/check.h"
 
 namespace sparsed::fuzz {
+namespace {
 
-void FuzzSafetensors(const uint8_t* data, size_t size) {
+using engine::Tokenizer;
+
+std::string Text(const uint8_t* data, size_t size) {
+  return std::string(reinterpret_cast<const char*>(data), size);
+}
+
+void CheckRefusal(const absl::Status& status) {
+  SPARSED_CHECK(status.code() == absl::StatusCode::kInvalidArgument, "it is the input's fault");
+  SPARSED_CHECK(!status.message().empty(), "an error has a reason");
+}
+
+}  // namespace
+
+bool FuzzSafetensors(const uint8_t* data, size_t size) {
   const auto tensors = engine::ParseSafetensors(data, size);
   if (!tensors.ok()) {
     SPARSED_CHECK(!tensors.status().message().empty(), "an error has a reason");
-    return;
+    return false;
   }
   uint64_t sum = 0;
   for (const auto& [name, entry] : *tensors) {
@@ -31,18 +48,24 @@ void FuzzSafetensors(const uint8_t* data, size_t size) {
     sum += entry.bytes;
   }
   SPARSED_CHECK(sum <= size - 8, "no two tensors share bytes");
+  return true;
 }
 
-void FuzzModelConfig(const uint8_t* data, size_t size) {
-  const auto info =
-      engine::ParseModelConfig(std::string(reinterpret_cast<const char*>(data), size));
+bool FuzzModelConfig(const uint8_t* data, size_t size) {
+  const auto info = engine::ParseModelConfig(Text(data, size));
   if (!info.ok()) {
     SPARSED_CHECK(!info.status().message().empty(), "an error has a reason");
-    return;
+    return false;
   }
   SPARSED_CHECK(info->num_layers > 0 && info->num_heads > 0 && info->num_kv_heads > 0 &&
-                    info->head_dim > 0 && info->ffn_size > 0 && info->max_tokens > 0,
+                    info->head_dim > 0 && info->max_tokens > 0,
                 "every size is positive");
+  SPARSED_CHECK(info->experts.count >= 0 && info->experts.per_row <= info->experts.count &&
+                    (info->experts.count == 0 || info->experts.ffn_size > 0),
+                "experts have a size");
+  for (int32_t layer = 0; layer < info->num_layers; ++layer) {
+    SPARSED_CHECK(info->HasExperts(layer) || info->ffn_size > 0, "every layer has a size");
+  }
   SPARSED_CHECK(info->num_heads * info->head_dim == info->hidden_size,
                 "heads fill the hidden size");
   SPARSED_CHECK(info->num_heads % info->num_kv_heads == 0, "heads are grouped evenly");
@@ -54,6 +77,41 @@ void FuzzModelConfig(const uint8_t* data, size_t size) {
                     info->end_token_ids[0] != info->mask_token_id,
                 "the end token is in the vocabulary and not the mask");
   SPARSED_CHECK(info->norm_eps > 0 && info->rope_theta > 1, "constants are in range");
+  return true;
+}
+
+bool FuzzTokenizer(const uint8_t* data, size_t size) {
+  const auto tokenizer = Tokenizer::Parse(Text(data, size), "");
+  if (!tokenizer.ok()) {
+    CheckRefusal(tokenizer.status());
+    return false;
+  }
+  for (const Tokenizer::Special special :
+       {Tokenizer::Special::kParse, Tokenizer::Special::kPlain}) {
+    const auto ids = (*tokenizer)->Encode("abc <x>ab<y> c1 d\u00e9 e\u0301", special);
+    if (!ids.ok()) {
+      CheckRefusal(ids.status());
+      continue;
+    }
+    for (const int32_t id : *ids) {
+      SPARSED_CHECK(id >= 0 && id < (*tokenizer)->vocab_size(), "ids are in the vocabulary");
+    }
+    SPARSED_CHECK(engine::IsValidUtf8((*tokenizer)->Decode(*ids, true)), "text is UTF-8");
+  }
+  return true;
+}
+
+bool FuzzChatTemplate(const uint8_t* data, size_t size) {
+  const auto chat_template = engine::ChatTemplate::Parse(Text(data, size), "<s>", "</s>");
+  if (!chat_template.ok()) {
+    CheckRefusal(chat_template.status());
+    return false;
+  }
+  const std::vector<engine::ChatMessage> messages = {
+      {"system", "be <s> brief"}, {"user", " a\n"}, {"assistant", "\u00e9"}, {"user", ""}};
+  const auto text = (*chat_template)->Render(messages);
+  if (!text.ok()) CheckRefusal(text.status());
+  return text.ok();
 }
 
 }  // namespace sparsed::fuzz

@@ -1,4 +1,5 @@
-// What a fuzzer feeds with bytes. Each target aborts if a parser accepts what it must not.
+// What a fuzzer feeds with bytes: the parsers of files. Each target aborts if a parser accepts what
+// it must not, or refuses without a reason; it returns whether the bytes were accepted.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +8,12 @@
 namespace sparsed::fuzz {
 
 // A whole safetensors file.
-void FuzzSafetensors(const uint8_t* data, size_t size);
+bool FuzzSafetensors(const uint8_t* data, size_t size);
 // The text of a config.json.
-void FuzzModelConfig(const uint8_t* data, size_t size);
+bool FuzzModelConfig(const uint8_t* data, size_t size);
+// The text of a tokenizer.json, which then encodes a text.
+bool FuzzTokenizer(const uint8_t* data, size_t size);
+// The source of a chat template, which then renders a conversation.
+bool FuzzChatTemplate(const uint8_t* data, size_t size);
 
 }  // namespace sparsed::fuzz

@@ -28,12 +28,12 @@ absl::Status RecordingBackend::Rounded(const kernels::TensorView& out, absl::Sta
 absl::Status RecordingBackend::ReadImportances(const kernels::Buffer& memory,
                                                LayerImportance& importance) {
   const size_t bytes = importance.all.size() * sizeof(float);
-  if (absl::Status status = backend_->CopyOut(importance.all.data(), memory.data(), bytes);
+  if (absl::Status status = inner().CopyOut(importance.all.data(), memory.data(), bytes);
       !status.ok()) {
     return status;
   }
-  return backend_->CopyOut(importance.canvas.data(), memory.as<char>() + bytes,
-                           importance.canvas.size() * sizeof(float));
+  return inner().CopyOut(importance.canvas.data(), memory.as<char>() + bytes,
+                         importance.canvas.size() * sizeof(float));
 }
 
 absl::Status RecordingBackend::Attention(const kernels::AttentionParams& params) {
@@ -49,8 +49,7 @@ absl::Status RecordingBackend::Attention(const kernels::AttentionParams& params)
     importance.all.resize(rows * sequence.mask.num_blocks);
     importance.canvas.resize(rows *
                              (sequence.mask.num_blocks - sequence.selection.first_canvas_block));
-    auto memory =
-        backend_->Alloc((importance.all.size() + importance.canvas.size()) * sizeof(float));
+    auto memory = inner().Alloc((importance.all.size() + importance.canvas.size()) * sizeof(float));
     if (!memory.ok()) return memory.status();
     sequence.selection.importance = memory->as<float>();
     sequence.selection.canvas_importance = memory->as<float>() + importance.all.size();
@@ -58,7 +57,7 @@ absl::Status RecordingBackend::Attention(const kernels::AttentionParams& params)
     importances.push_back(std::move(importance));
   }
   with_importance.sequences = sequences;
-  if (absl::Status status = backend_->Attention(with_importance); !status.ok()) return status;
+  if (absl::Status status = inner().Attention(with_importance); !status.ok()) return status;
   for (size_t i = 0; i < memories.size(); ++i) {
     if (absl::Status status = ReadImportances(memories[i], importances[i]); !status.ok()) {
       return status;
@@ -71,7 +70,7 @@ absl::Status RecordingBackend::Attention(const kernels::AttentionParams& params)
 absl::Status RecordingBackend::SampleRows(kernels::TensorView logits,
                                           std::span<const kernels::SampleRow> rows, int32_t* tokens,
                                           float* confidences) {
-  if (absl::Status status = backend_->SampleRows(logits, rows, tokens, confidences); !status.ok()) {
+  if (absl::Status status = inner().SampleRows(logits, rows, tokens, confidences); !status.ok()) {
     return status;
   }
   const size_t known = recording_->samples.size();
@@ -79,15 +78,15 @@ absl::Status RecordingBackend::SampleRows(kernels::TensorView logits,
   recording_->tokens.resize(known + rows.size());
   recording_->confidences.resize(known + rows.size());
   absl::Status status =
-      backend_->CopyOut(recording_->tokens.data() + known, tokens, rows.size() * sizeof(int32_t));
-  status.Update(backend_->CopyOut(recording_->confidences.data() + known, confidences,
-                                  rows.size() * sizeof(float)));
+      inner().CopyOut(recording_->tokens.data() + known, tokens, rows.size() * sizeof(int32_t));
+  status.Update(inner().CopyOut(recording_->confidences.data() + known, confidences,
+                                rows.size() * sizeof(float)));
   if (!recording_->keep_logits) return status;
   for (const kernels::SampleRow& row : rows) {
     std::vector<float>& values = recording_->logits.emplace_back(logits.cols);
-    status.Update(backend_->CopyOut(
-        values.data(), static_cast<const float*>(logits.data) + row.row * logits.stride,
-        values.size() * sizeof(float)));
+    status.Update(inner().CopyOut(values.data(),
+                                  static_cast<const float*>(logits.data) + row.row * logits.stride,
+                                  values.size() * sizeof(float)));
   }
   return status;
 }
@@ -95,13 +94,13 @@ absl::Status RecordingBackend::SampleRows(kernels::TensorView logits,
 absl::Status RecordingBackend::CommitRows(const float* confidences,
                                           std::span<const kernels::CommitGroup> groups,
                                           int32_t* chosen) {
-  if (absl::Status status = backend_->CommitRows(confidences, groups, chosen); !status.ok()) {
+  if (absl::Status status = inner().CommitRows(confidences, groups, chosen); !status.ok()) {
     return status;
   }
   int64_t total = 0;
   for (const kernels::CommitGroup& group : groups) total += group.keep;
   recording_->chosen.resize(total);
-  return backend_->CopyOut(recording_->chosen.data(), chosen, total * sizeof(int32_t));
+  return inner().CopyOut(recording_->chosen.data(), chosen, total * sizeof(int32_t));
 }
 
 }  // namespace sparsed::testing

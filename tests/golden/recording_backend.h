@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "tests/testing/forwarding_backend.h"
 
 namespace sparsed::testing {
 
@@ -36,57 +37,46 @@ struct Recording {
   void Clear();
 };
 
-class RecordingBackend : public kernels::Backend {
+class RecordingBackend : public ForwardingBackend {
  public:
   RecordingBackend(std::unique_ptr<kernels::Backend> backend, Recording* recording)
-      : backend_(std::move(backend)), recording_(recording) {
+      : ForwardingBackend(std::move(backend)), recording_(recording) {
     recording->backend = this;
   }
 
-  kernels::BackendInfo Info() const override { return backend_->Info(); }
-  absl::StatusOr<kernels::Buffer> Alloc(size_t bytes) override { return backend_->Alloc(bytes); }
-  absl::Status CopyIn(void* device_dst, const void* host_src, size_t bytes) override {
-    return backend_->CopyIn(device_dst, host_src, bytes);
-  }
-  absl::Status CopyOut(void* host_dst, const void* device_src, size_t bytes) override {
-    return backend_->CopyOut(host_dst, device_src, bytes);
-  }
-  absl::Status Sync() override { return backend_->Sync(); }
-  absl::Status Mark(int32_t part) override { return backend_->Mark(part); }
-  absl::Status ReadMarks(std::span<double> seconds) override {
-    return backend_->ReadMarks(seconds);
-  }
-  absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) override {
-    return backend_->CountBits(words, num_words, count);
-  }
-  absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> PackLinear(
-      std::span<const kernels::HostMatrix> parts) override {
-    return backend_->PackLinear(parts);
-  }
   absl::Status Embed(kernels::TensorView out, kernels::TensorView table,
                      const int32_t* ids) override {
-    return Rounded(out, backend_->Embed(out, table, ids));
+    return Rounded(out, inner().Embed(out, table, ids));
   }
   absl::Status RmsNorm(kernels::TensorView out, kernels::TensorView x, const float* weight,
                        float eps) override {
-    return Rounded(out, backend_->RmsNorm(out, x, weight, eps));
+    return Rounded(out, inner().RmsNorm(out, x, weight, eps));
   }
   absl::Status Linear(kernels::TensorView out, kernels::TensorView x,
                       const kernels::LinearWeight& weight, bool accumulate) override {
-    return Rounded(out, backend_->Linear(out, x, weight, accumulate));
+    return Rounded(out, inner().Linear(out, x, weight, accumulate));
   }
   absl::Status Rope(kernels::TensorView x, const int32_t* positions, const float* cos_sin,
                     int32_t head_dim) override {
-    return Rounded(x, backend_->Rope(x, positions, cos_sin, head_dim));
+    return Rounded(x, inner().Rope(x, positions, cos_sin, head_dim));
   }
   absl::Status SiluMul(kernels::TensorView out, kernels::TensorView gate_up) override {
-    return Rounded(out, backend_->SiluMul(out, gate_up));
+    return Rounded(out, inner().SiluMul(out, gate_up));
+  }
+  absl::Status HeadNorm(kernels::TensorView x, const float* weight, float eps,
+                        int32_t head_dim) override {
+    return Rounded(x, inner().HeadNorm(x, weight, eps, head_dim));
+  }
+  absl::Status GroupedLinear(kernels::TensorView out, kernels::TensorView x,
+                             std::span<const std::unique_ptr<kernels::LinearWeight>> weights,
+                             const int32_t* first_slots) override {
+    return Rounded(out, inner().GroupedLinear(out, x, weights, first_slots));
+  }
+  absl::Status SumExperts(kernels::TensorView out, kernels::TensorView x,
+                          const kernels::ExpertRouting& routing, int32_t per_row) override {
+    return Rounded(out, inner().SumExperts(out, x, routing, per_row));
   }
   absl::Status Attention(const kernels::AttentionParams& params) override;
-  absl::Status GatherRows(kernels::TensorView out, kernels::TensorView x,
-                          const int32_t* rows) override {
-    return backend_->GatherRows(out, x, rows);
-  }
   absl::Status SampleRows(kernels::TensorView logits, std::span<const kernels::SampleRow> rows,
                           int32_t* tokens, float* confidences) override;
   absl::Status CommitRows(const float* confidences, std::span<const kernels::CommitGroup> groups,
@@ -98,7 +88,6 @@ class RecordingBackend : public kernels::Backend {
   // Fills `importances` from what a selection left in `memory`.
   absl::Status ReadImportances(const kernels::Buffer& memory, LayerImportance& importance);
 
-  std::unique_ptr<kernels::Backend> backend_;
   Recording* recording_;
 };
 

@@ -90,11 +90,16 @@ class Client:
 
 
 class Server:
-    """A running `sparsed serve` on free ports; use it as a context manager."""
+    """A running `sparsed serve` on free ports; use it as a context manager. With faults, as
+    tests/testing/faulty_backend.h has them, it is the binary that can have them."""
 
-    def __init__(self, *flags, model_dir=MODEL_DIR, env=None, credentials=None):
+    def __init__(self, *flags, model_dir=MODEL_DIR, env=None, credentials=None, faults=()):
         self.credentials = credentials
-        command = [BINARY, "serve", "--model", model_dir, "--grpc-address", "127.0.0.1:0",
+        program = [BINARY]
+        if faults:
+            program = [os.environ["SPARSED_FAULTY_BINARY"]]
+            program += [word for fault in faults for word in ("--fault", fault)]
+        command = [*program, "serve", "--model", model_dir, "--grpc-address", "127.0.0.1:0",
                    "--admin-address", "127.0.0.1:0", "--drain-delay-seconds", "0", *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
                                         env={**os.environ, **(env or {})})

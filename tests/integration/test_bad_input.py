@@ -164,15 +164,19 @@ def test_invalid_utf8(client, method):
     client.generate(short_request())
 
 
-def test_bytes_that_are_no_message(client):
-    error = failure_of(lambda: client.raw("Generate", b"\xff" * 20))
+# The last one is a text that is cut off, and not UTF-8: nothing but the log may speak of it.
+@pytest.mark.parametrize("payload", [b"\xff" * 20, b"\x12\x03ab", b"\x12\x03\xff"])
+def test_bytes_that_are_no_message(server, client, payload):
+    error = failure_of(lambda: client.raw("Generate", payload))
     assert error.code().name == "INVALID_ARGUMENT"
     assert "GenerateRequest" in violations(error)["request"]
+    server.wait_for("access", request_id=error.rich["RequestInfo"].request_id)
+    assert not any(line["event"] == "not json" for line in server.lines)
 
 
 def test_message_over_the_size_limit(client):
     error = failure_of(lambda: client.raw("Generate", b"\x12" + b"x" * (4 << 20)))
-    assert error.code().name == "RESOURCE_EXHAUSTED"
+    assert error.code().name == "RESOURCE_EXHAUSTED" and not error.rich
     client.generate(short_request())
 
 

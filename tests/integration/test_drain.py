@@ -1,12 +1,14 @@
 """SIGTERM: what was accepted is finished, what comes later is refused, the exit code is 0."""
 
+import os
 import signal
+import subprocess
 import threading
 import time
 
 import grpc
 
-from sparsed_server import Server, failure_of, g, long_request, short_request
+from sparsed_server import BINARY, Server, failure_of, g, long_request, short_request
 from test_limits import accepted_stream, start_stream
 
 
@@ -60,7 +62,8 @@ def test_timeline():
         running = start_stream(client, long_request())
         waiting = accepted_stream(client, short_request())
         server.process.send_signal(signal.SIGTERM)
-        server.wait_for("drain_started")
+        started = server.wait_for("drain_started")
+        assert (started["running"], started["waiting"]) == (1, 1)
         status, body = server.http("/readyz")
         assert status == 503 and "draining" in body
         assert server.http("/healthz")[0] == 503
@@ -86,6 +89,7 @@ def test_after_the_timeout_the_rest_is_cancelled():
             error = failure_of(lambda: list(call))
             assert error.code() == grpc.StatusCode.UNAVAILABLE
             assert error.rich["ErrorInfo"].reason == "DRAIN_TIMEOUT"
+            assert error.rich["RetryInfo"].retry_delay.seconds == 1
         assert server.process.wait(10) == 0
 
 
@@ -107,3 +111,52 @@ def test_an_idle_server_ends_quickly():
         begin = time.monotonic()
         assert server.stop(10) == 0
         assert time.monotonic() - begin < 3
+
+
+def drain(*arguments):
+    """`sparsedctl drain`, which is built beside the server."""
+    return subprocess.Popen([os.path.join(os.path.dirname(BINARY), "sparsedctl"), "drain",
+                             *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+
+
+def test_sparsedctl_drain_returns_when_the_server_has_ended():
+    with Server() as server:
+        request = short_request()
+        request.sampling.gen_length = request.sampling.steps = 96
+        running = start_stream(server.client, request)
+        draining = drain("--pid", server.process.pid)
+        server.wait_for("drain_started")
+        assert draining.poll() is None
+        assert list(running)[-1].WhichOneof("event") == "final"
+        assert draining.wait(30) == 0
+        # It is gone by now, not only about to go.
+        assert server.process.poll() == 0
+        assert [line["event"] for line in server.lines].count("drain_cut_short") == 0
+
+
+def test_sparsedctl_drain_has_patience_and_no_more():
+    with Server() as server:
+        running = start_stream(server.client, long_request())
+        begin = time.monotonic()
+        draining = drain("--pid", server.process.pid, "--timeout-seconds", 0.3)
+        assert draining.wait(10) == 1
+        assert 0.3 <= time.monotonic() - begin < 5
+        assert "still runs" in draining.stderr.read()
+        assert server.process.poll() is None
+        # Once more is a second signal.
+        assert drain("--pid", server.process.pid).wait(10) == 0
+        assert failure_of(lambda: list(running)).code() == grpc.StatusCode.UNAVAILABLE
+        assert server.process.poll() == 0
+
+
+def test_sparsedctl_drain_stops_no_other_process():
+    other = subprocess.Popen(["sleep", "60"])
+    draining = drain("--pid", other.pid)
+    assert draining.wait(10) == 1
+    assert "'sleep'" in draining.stderr.read()
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+    draining = drain("--pid", other.pid)
+    assert draining.wait(10) == 1
+    assert "No such process" in draining.stderr.read()

@@ -26,6 +26,11 @@ class Infer:
                                      k.ServerMetadataResponse)
         self.model_metadata = unary("ModelMetadata", k.ModelMetadataRequest,
                                     k.ModelMetadataResponse)
+        self.model_config = unary("ModelConfig", k.ModelConfigRequest, k.ModelConfigResponse)
+        self.model_statistics = unary("ModelStatistics", k.ModelStatisticsRequest,
+                                      k.ModelStatisticsResponse)
+        self.repository_index = unary("RepositoryIndex", k.RepositoryIndexRequest,
+                                      k.RepositoryIndexResponse)
         self.infer = unary("ModelInfer", k.ModelInferRequest, k.ModelInferResponse)
         self.stream = client.channel.stream_stream(
             f"/{SERVICE}/ModelStreamInfer", k.ModelInferRequest.SerializeToString,
@@ -82,8 +87,58 @@ def test_the_server_and_its_model(infer):
     assert [(t.name, t.datatype, list(t.shape)) for t in model.inputs] == [
         ("text_input", "BYTES", [1]), ("stream", "BOOL", [1]), ("sampling_parameters", "BYTES", [1])]
     assert [t.name for t in model.outputs] == ["text_output"]
-    error = failure_of(lambda: infer.model_metadata(k.ModelMetadataRequest(name="other")))
-    assert error.code() == grpc.StatusCode.NOT_FOUND
+    for call in (lambda **name: infer.model_metadata(k.ModelMetadataRequest(**name)),
+                 lambda **name: infer.model_config(k.ModelConfigRequest(**name)),
+                 lambda **name: infer.model_statistics(k.ModelStatisticsRequest(**name))):
+        call(name="nano", version="1")
+        for name in ({"name": "other"}, {"name": "nano", "version": "2"}):
+            error = failure_of(lambda: call(**name))
+            assert error.code() == grpc.StatusCode.NOT_FOUND
+            assert error.rich["ResourceInfo"].resource_type == "model"
+    error = failure_of(
+        lambda: infer.repository_index(k.RepositoryIndexRequest(repository_name="other")))
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert error.rich["BadRequest"].field_violations[0].field == "repository_name"
+
+
+def test_statistics_are_those_of_the_metrics(server, client, infer):
+    def statistics():
+        found = infer.model_statistics(k.ModelStatisticsRequest()).model_stats
+        assert [model.name for model in found] == ["nano"]
+        return found[0]
+    before = statistics()
+    client.generate(short_request())
+    infer.infer(infer_request())
+    failure_of(lambda: infer.infer(infer_request(steps=0)))
+    after = statistics()
+    was, now = before.inference_stats, after.inference_stats
+    assert after.inference_count == now.success.count == was.success.count + 2
+    assert now.fail.count == was.fail.count + 1
+    assert after.execution_count == before.execution_count + 8
+    names = {"queue": "sparsed_request_queue_seconds",
+             "compute_infer": "sparsed_request_inference_seconds"}
+    for field, name in names.items():
+        duration = getattr(now, field)
+        assert duration.count == getattr(was, field).count + 2 == server.metric(f"{name}_count")
+        assert abs(duration.ns / 1e9 - server.metric(f"{name}_sum")) < 1e-6
+    ended = (now.success.ns + now.fail.ns) / 1e9
+    assert abs(ended - server.metric("sparsed_request_e2e_seconds_sum")) < 1e-6
+    assert now.compute_infer.ns <= now.success.ns and now.success.ns > was.success.ns
+
+
+def test_the_index_knows_when_the_model_takes_requests():
+    with Server("--drain-delay-seconds", "60") as server:
+        infer = Infer(server.client)
+
+        def index(**fields):
+            models = infer.repository_index(k.RepositoryIndexRequest(**fields)).models
+            return [(model.name, model.version, model.state, model.reason) for model in models]
+        assert index() == index(ready=True) == [("nano", "1", "READY", "")]
+        server.process.terminate()
+        server.wait_for("drain_started")
+        assert index() == [("nano", "1", "UNAVAILABLE", "draining")]
+        assert index(ready=True) == []
+        server.process.terminate()
 
 
 def test_the_text_is_that_of_the_native_api(server, client, infer):
@@ -181,6 +236,12 @@ client = triton.InferenceServerClient(sys.argv[1])
 assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("nano")
 assert client.get_server_metadata().name == "sparsed"
 assert client.get_model_metadata("nano").outputs[0].name == "text_output"
+assert client.is_model_ready("nano", "1") and not client.is_model_ready("other")
+config = client.get_model_config("nano").config
+assert [i.name for i in config.input if not i.optional] == ["text_input"]
+assert config.output[0].data_type == 13 and config.model_transaction_policy.decoupled
+models = client.get_model_repository_index().models
+assert [(m.name, m.state) for m in models] == [("nano", "READY")]
 
 def inputs(text, stream, **sampling):
     made = [triton.InferInput("text_input", [1], "BYTES"),
@@ -210,11 +271,25 @@ client.async_stream_infer("nano", inputs("The river", True, steps=0), request_id
 result, error = answers.get(timeout=60)
 assert error is not None and "INVALID_ARGUMENT" in str(error), error
 client.stop_stream()
-try:
-    client.infer("other", inputs("a", False))
-    raise SystemExit("no error")
-except triton.InferenceServerException as error:
-    assert "NOT_FOUND" in error.status(), error.status()
+stats = client.get_inference_statistics("nano", as_json=True)["model_stats"][0]
+# Both texts at the least, and what had steps=0.
+assert int(stats["inference_count"]) >= 2 and int(stats["inference_stats"]["fail"]["count"]) >= 1
+assert int(stats["inference_stats"]["compute_infer"]["ns"]) > 0
+assert client.get_inference_statistics().model_stats[0].name == "nano"
+
+def fails_with(code, call, *args):
+    try:
+        call(*args)
+    except triton.InferenceServerException as error:
+        assert code in error.status(), error.status()
+        return
+    raise SystemExit(f"no {code}")
+
+fails_with("NOT_FOUND", client.infer, "other", inputs("a", False))
+fails_with("NOT_FOUND", client.get_model_config, "other")
+fails_with("NOT_FOUND", client.get_inference_statistics, "other")
+fails_with("UNIMPLEMENTED", client.load_model, "nano")
+fails_with("UNIMPLEMENTED", client.unload_model, "nano")
 print(whole.decode())
 """
 

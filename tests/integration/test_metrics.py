@@ -10,6 +10,7 @@ from test_limits import accepted_stream, start_stream
 
 PAGE = pathlib.Path(PROTO_DIR).parent / "docs" / "metrics.md"
 CONSTANT = {"sparsed_build_info", "process_max_fds"}
+OF_A_GPU = {"sparsed_gpu_memory_used_bytes", "sparsed_gpu_memory_total_bytes"}
 IN_COMPANY = "sparsed_steps_sat_out_total"  # moves only where several run
 
 
@@ -36,9 +37,11 @@ def scrape(server):
 
 
 def test_the_documented_metrics_exist_and_move():
-    with Server("--slow-client-seconds", "1", "--max-running", "1") as server:
+    with Server("--device", "cpu", "--slow-client-seconds", "1", "--max-running", "1") as server:
         client = server.client
         pages, seen = documented(), {}
+        for name in OF_A_GPU:
+            assert pages.pop(name) == "gauge"
 
         def look():
             sums = scrape(server)[1]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -12,7 +13,9 @@ import grpc
 import pytest
 
 from certificates import Authority, read
-from sparsed_server import (BINARY, MODEL_DIR, Client, Server, failure_of, g, h, m, short_request)
+from sparsed_server import (BINARY, MODEL_DIR, Client, Server, failure_of, g, h, k, m,
+                            short_request)
+from test_kserve import Infer, infer_request
 
 CTL = os.path.join(os.path.dirname(BINARY), "sparsedctl")
 
@@ -33,7 +36,6 @@ def bearer(token):
 def served_certificate(port, authority):
     context = ssl.create_default_context(cafile=authority.cert)
     context.set_alpn_protocols(["h2"])
-    import socket
     with socket.create_connection(("127.0.0.1", port), 10) as plain:
         with context.wrap_socket(plain, server_hostname="localhost") as secure:
             return dict(part[0] for part in secure.getpeercert()["subject"])["commonName"]
@@ -95,6 +97,30 @@ def test_tls(authority, tmp_path):
         asked = subprocess.run([CTL, "-a", f"127.0.0.1:{server.port}", "health"],
                                capture_output=True, text=True, timeout=30)
         assert asked.returncode == 1
+
+
+def test_handshakes_that_fail_do_not_fill_the_log(authority, tmp_path):
+    cert, key = authority.issue("server", str(tmp_path / "server"))
+    trusted = grpc.ssl_channel_credentials(read(authority.cert))
+    with Server(*tls_flags(cert, key), credentials=trusted) as server:
+        begin = time.monotonic()
+        for _ in range(60):
+            with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                while connection.recv(4096):
+                    pass
+        seconds = time.monotonic() - begin
+        end = time.monotonic() + 10
+        written = told = 0
+        while written + told < 60:
+            assert time.monotonic() < end, (written, told)
+            time.sleep(0.1)
+            lines = [line for line in server.lines if line["event"] == "grpc"]
+            written = sum("cause" in line for line in lines)
+            told = sum(line.get("suppressed", 0) for line in lines)
+        assert written + told == 60
+        assert written <= 10 * (int(seconds) + 1) and told > 0
+        assert server.client.generate(short_request()).token_ids
 
 
 def test_client_certificates(authority, tmp_path):
@@ -204,6 +230,67 @@ def test_tokens(tokens, tmp_path):
         bad = subprocess.run([*command, "models"], capture_output=True, text=True, timeout=30)
         assert bad.returncode == 1 and "UNAUTHENTICATED" in bad.stderr
         assert "secret-of" not in str(server.lines)
+
+
+def test_a_token_for_some_models_is_refused_for_others(tokens):
+    digest = hashlib.sha256(b"secret-of-carl").hexdigest()
+
+    def limit_carl(models):
+        with open(tokens, "a") as file:
+            file.write(f"carl:{digest}:{models}\n")
+    limit_carl("other,third")
+    with Server("--auth-token-file", tokens) as server:
+        client = server.client
+        infer = Infer(client)
+
+        def streamed(request, **options):
+            return list(client.stream(g.StreamGenerateRequest(request=request), **options))
+        calls = [
+            lambda model, **o: client.generate(short_request(model=model), **o),
+            lambda model, **o: streamed(short_request(model=model), **o),
+            lambda model, **o: client.tokenize(g.TokenizeRequest(model=model, text="a"), **o),
+            lambda model, **o: client.detokenize(g.DetokenizeRequest(model=model), **o),
+            lambda model, **o: client.get_model(m.GetModelRequest(name=model), **o),
+            lambda model, **o: infer.model_ready(k.ModelReadyRequest(name=model), **o),
+            lambda model, **o: infer.model_metadata(k.ModelMetadataRequest(name=model), **o),
+            lambda model, **o: infer.infer(infer_request(model=model), **o),
+        ]
+        carl = {"metadata": bearer("secret-of-carl")}
+        for call in calls:
+            for model in ("nano", ""):  # which means nano
+                error = failure_of(lambda: call(model, **carl))
+                assert error.code() == grpc.StatusCode.PERMISSION_DENIED
+                assert error.rich["ErrorInfo"].reason == "MODEL_FORBIDDEN"
+                assert error.rich["ErrorInfo"].domain == "sparsed"
+                assert error.rich["ErrorInfo"].metadata["model"] == "nano"
+                assert error.rich["RequestInfo"].request_id
+            # Whether there is a model of that name, such a token cannot find out.
+            error = failure_of(lambda: call("no-such-model", **carl))
+            assert error.code() == grpc.StatusCode.PERMISSION_DENIED
+            call("nano", metadata=bearer("secret-of-ann"))
+        (response,) = infer.stream(iter([infer_request()]), **carl)
+        assert response.error_message.startswith("PERMISSION_DENIED: ")
+        assert not client.list_models(m.ListModelsRequest(), **carl).models
+        assert client.list_models(m.ListModelsRequest(), metadata=bearer("secret-of-ann")).models
+        # What it may use is not served here.
+        error = failure_of(lambda: client.generate(short_request(model="other"), **carl))
+        assert error.code() == grpc.StatusCode.NOT_FOUND
+        # Without a model in it a call is anyone's who is known.
+        assert client.server_info(m.GetServerInfoRequest(), **carl).version
+        refused = server.wait_for("access", code="PERMISSION_DENIED")
+        assert refused["client"] == "carl" and refused["reason"] == "permission_denied"
+        assert server.metric(
+            'sparsed_admission_rejections_total{reason="permission_denied"}') == 3 * len(calls) + 1
+        write_tokens(tokens, ann="secret-of-ann")
+        limit_carl("nano,other")
+        server.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 10
+        while not client.list_models(m.ListModelsRequest(), **carl).models:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        for call in calls:
+            call("nano", **carl)
+            call("", **carl)
 
 
 def test_tokens_are_replaced_while_requests_run(tokens):

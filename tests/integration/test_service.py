@@ -21,6 +21,11 @@ def test_models(client):
     assert (model.head_dim, model.vocabulary, model.max_tokens) == (64, 4096, 8192)
     assert model.mask_token_id == 5 and model.dtype == "bf16" and model.device == "cpu"
     assert model.parameters == 17308032
+    assert (model.hidden_size, model.ffn_size, model.default_temperature) == (384, 1024, 0)
+    assert model.tokenizer == "BPE from tokenizer.json, 6 added tokens" and model.chat_template
+    assert model.mask_token == "<|mdm_mask|>"
+    assert [(t.id, t.text) for t in model.end_tokens] == [(1, "<|endoftext|>"), (4, "<|eot_id|>")]
+    assert model.memory_bytes > 4 * model.parameters
     assert model.ready
     assert failure_of(
         lambda: client.get_model(m.GetModelRequest(name="x"))).code().name == "NOT_FOUND"

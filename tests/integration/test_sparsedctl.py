@@ -119,7 +119,9 @@ def test_models_and_info(ctl):
     assert table[1].split()[:2] == ["nano", "llada"]
     models = json.loads(ctl("models", "--json", check=0).stdout)["models"]
     assert models[0]["name"] == "nano" and models[0]["mask_token_id"] > 0
-    assert "version" in ctl("info", check=0).stdout
+    info = ctl("info", check=0).stdout
+    assert "version" in info
+    assert '1 "<|endoftext|>", 4 "<|eot_id|>"' in info and "BPE from tokenizer.json" in info
     assert json.loads(ctl("info", "--json", check=0).stdout)["version"]
 
 

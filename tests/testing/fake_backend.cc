@@ -67,11 +67,14 @@ absl::Status FakeBackend::Call(const char* operation) {
 }
 
 kernels::BackendInfo FakeBackend::Info() const {
+  ++info_calls_;
   kernels::BackendInfo info;
-  info.device = "fake";
+  info.device = options_.device;
   info.description = "a backend without arithmetic, for tests";
   info.row_alignment = options_.row_alignment;
+  info.has_experts = options_.has_experts;
   info.memory_total_bytes = options_.memory_bytes;
+  info.memory_free_bytes = options_.memory_bytes - allocated_bytes_;
   info.allocated_bytes = allocated_bytes_;
   return info;
 }
@@ -118,11 +121,14 @@ absl::Status FakeBackend::CountBits(const uint64_t* words, int64_t num_words, in
 }
 
 absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> FakeBackend::PackLinear(
-    std::span<const kernels::HostMatrix> parts) {
+    std::span<const kernels::HostMatrix> parts, std::span<const float> bias) {
   if (const absl::Status status = Call("PackLinear"); !status.ok()) return status;
   auto weight = std::make_unique<kernels::LinearWeight>();
   weight->in_features = parts.front().cols;
   for (const kernels::HostMatrix& part : parts) weight->out_features += part.rows;
+  SPARSED_CHECK(bias.empty() || static_cast<int64_t>(bias.size()) == weight->out_features,
+                "a bias of another size");
+  weight->has_bias = !bias.empty();
   return weight;
 }
 
@@ -148,6 +154,7 @@ absl::Status FakeBackend::RmsNorm(kernels::TensorView out, kernels::TensorView x
 absl::Status FakeBackend::Linear(kernels::TensorView out, kernels::TensorView x,
                                  const kernels::LinearWeight& weight, bool accumulate) {
   SPARSED_CHECK(x.cols == weight.in_features && out.cols == weight.out_features, "Linear: shapes");
+  SPARSED_CHECK(!accumulate || !weight.has_bias, "Linear: a bias is not accumulated");
   if (!accumulate) ZeroRows(out);
   return Call("Linear");
 }
@@ -160,6 +167,43 @@ absl::Status FakeBackend::Rope(kernels::TensorView /*x*/, const int32_t* /*posit
 absl::Status FakeBackend::SiluMul(kernels::TensorView out, kernels::TensorView /*gate_up*/) {
   ZeroRows(out);
   return Call("SiluMul");
+}
+
+absl::Status FakeBackend::HeadNorm(kernels::TensorView /*x*/, const float* /*weight*/,
+                                   float /*eps*/, int32_t /*head_dim*/) {
+  return Call("HeadNorm");
+}
+
+// Row t goes to the experts 0 to per_row - 1.
+absl::Status FakeBackend::RouteExperts(kernels::TensorView logits, int32_t per_row,
+                                       const kernels::ExpertRouting& routing) {
+  const auto rows = static_cast<int32_t>(logits.rows);
+  for (int32_t e = 0; e <= logits.cols; ++e) routing.first_slots[e] = std::min(e, per_row) * rows;
+  for (int32_t i = 0; i < rows * per_row; ++i) {
+    routing.slots[i] = i % per_row * rows + i / per_row;
+    routing.rows[routing.slots[i]] = i / per_row;
+    routing.weights[i] = 0;
+  }
+  return Call("RouteExperts");
+}
+
+absl::Status FakeBackend::GroupedLinear(
+    kernels::TensorView out, kernels::TensorView x,
+    std::span<const std::unique_ptr<kernels::LinearWeight>> weights, const int32_t* first_slots) {
+  SPARSED_CHECK(first_slots[weights.size()] == x.rows && x.rows == out.rows,
+                "GroupedLinear: slots");
+  for (const auto& weight : weights) {
+    SPARSED_CHECK(x.cols == weight->in_features && out.cols == weight->out_features,
+                  "GroupedLinear: shapes");
+  }
+  ZeroRows(out);
+  return Call("GroupedLinear");
+}
+
+absl::Status FakeBackend::SumExperts(kernels::TensorView out, kernels::TensorView x,
+                                     const kernels::ExpertRouting& /*routing*/, int32_t per_row) {
+  SPARSED_CHECK(x.rows == out.rows * per_row && x.cols == out.cols, "SumExperts: shapes");
+  return Call("SumExperts");
 }
 
 absl::Status FakeBackend::Attention(const kernels::AttentionParams& params) {

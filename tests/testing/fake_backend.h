@@ -20,8 +20,10 @@
 namespace sparsed::testing {
 
 struct FakeBackendOptions {
+  std::string device = "fake";
   int32_t mask_token_id = 5;  // sampled for mask_seeds only
   int32_t row_alignment = 1;
+  bool has_experts = true;
   uint64_t memory_bytes = uint64_t{1} << 40;  // Alloc refuses beyond
   std::set<uint64_t> nan_seeds;               // requests with these seeds get NaN confidences
   std::set<uint64_t> mask_seeds;              // these sample the mask token about every other time
@@ -45,6 +47,7 @@ class FakeBackend : public kernels::Backend {
   // RESOURCE_EXHAUSTED, the others with INTERNAL. Negative: none.
   void FailCall(int64_t n) { calls_until_failure_ = n; }
   int64_t calls() const { return calls_; }  // that can fail, so far
+  int64_t info_calls() const { return info_calls_; }
   // Of one operation; not thread-safe.
   int64_t calls_of(const std::string& operation) const {
     const auto found = calls_of_.find(operation);
@@ -59,7 +62,7 @@ class FakeBackend : public kernels::Backend {
   absl::Status Mark(int32_t part) override;
   absl::Status ReadMarks(std::span<double> seconds) override;
   absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> PackLinear(
-      std::span<const kernels::HostMatrix> parts) override;
+      std::span<const kernels::HostMatrix> parts, std::span<const float> bias) override;
   absl::Status Embed(kernels::TensorView out, kernels::TensorView table,
                      const int32_t* ids) override;
   absl::Status RmsNorm(kernels::TensorView out, kernels::TensorView x, const float* weight,
@@ -69,6 +72,15 @@ class FakeBackend : public kernels::Backend {
   absl::Status Rope(kernels::TensorView x, const int32_t* positions, const float* cos_sin,
                     int32_t head_dim) override;
   absl::Status SiluMul(kernels::TensorView out, kernels::TensorView gate_up) override;
+  absl::Status HeadNorm(kernels::TensorView x, const float* weight, float eps,
+                        int32_t head_dim) override;
+  absl::Status RouteExperts(kernels::TensorView logits, int32_t per_row,
+                            const kernels::ExpertRouting& routing) override;
+  absl::Status GroupedLinear(kernels::TensorView out, kernels::TensorView x,
+                             std::span<const std::unique_ptr<kernels::LinearWeight>> weights,
+                             const int32_t* first_slots) override;
+  absl::Status SumExperts(kernels::TensorView out, kernels::TensorView x,
+                          const kernels::ExpertRouting& routing, int32_t per_row) override;
   absl::Status Attention(const kernels::AttentionParams& params) override;
   absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) override;
   absl::Status GatherRows(kernels::TensorView out, kernels::TensorView x,
@@ -85,6 +97,7 @@ class FakeBackend : public kernels::Backend {
   const FakeBackendOptions options_;
   kernels::MarkClock clock_;
   std::atomic<int64_t> calls_{0};
+  mutable std::atomic<int64_t> info_calls_{0};
   std::map<std::string, int64_t> calls_of_;
   std::atomic<int64_t> calls_until_failure_{-1};
   std::atomic<uint64_t> allocated_bytes_{0};

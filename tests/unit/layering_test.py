@@ -23,13 +23,13 @@ PROTO = r"((sparsed/v1|google/rpc|grpc/health/v1|inference)/[a-z_]+(\.grpc)?\.pb
 GRPC = r"grpc(pp)?/.*"
 ABSL = r"absl/.*"
 JSON = r"nlohmann/.*"
-ENGINE_PUBLIC = (r"engine/(engine|model|model_folder|model_info|request|sequence|step_scheduler"
+ENGINE_PUBLIC = (r"engine/(engine|model|model_folder|model_info|model_report|request|sequence|step_scheduler"
                  r"|step_times|status_macros|tokenizer/(tokenizer|chat_template|text_assembler))\.h")
-KERNELS_PUBLIC = r"kernels/(backend|tensor_view|block_mask|check|half)\.h"
+KERNELS_PUBLIC = r"kernels/(backend|tensor_view|block_mask|check|half|rng)\.h"
 
 # First match wins: files, and what they may include beside the standard library and POSIX.
 RULES = [
-    (r"kernels/.*\.cuh?", [r"kernels/(tensor_view|block_mask|rng)\.h", r"kernels/cuda/.*", r"cuda.*",
+    (r"kernels/.*\.cuh?", [r"kernels/(tensor_view|block_mask|confidence_rule|rng)\.h", r"kernels/cuda/.*", r"cuda.*",
                            r"cublas.*", r"mma\.h"]),
     (r"kernels/cpu/.*", [r"kernels/[^/]*\.h", r"kernels/cpu/.*", r"absl/(status|strings)/.*",
                          r"immintrin\.h", r"dnnl\.hp?p?", r"oneapi/dnnl/.*"]),

@@ -296,6 +296,48 @@ LLADA_MOE = r"""{% set thinking_option = 'off' %}
     {{- '<role>ASSISTANT</role>' }}
 {%- endif %}
 """
+LLADA2 = r"""{% set thinking_option = 'off' %}
+{{- '<role>SYSTEM</role>' }}
+{%- if messages and messages[0].role == 'system' %}
+    {{- messages[0].content + '\n' }}
+{%- endif %}
+{%- if tools %}
+    {{- "# Tools\n\n<tools>" }}
+    {%- for tool in tools %}
+        {{- "\n" }}
+        {{- tool | tojson }}
+    {%- endfor %}
+    {{- "\n</tools>\n" }}
+{%- endif %}
+{{- 'detailed thinking ' + thinking_option + '<|role_end|>' }}
+{%- for message in messages %}
+    {%- set content = message.content if message.content is string else '' %}
+    {%- if message.role == "user" %}
+        {{- '<role>HUMAN</role>' + content + '<|role_end|>' }}
+    {%- elif message.role == "system" and not loop.first %}
+        {{- '<role>SYSTEM</role>' + content + '<|role_end|>' }}
+    {%- elif message.role == "assistant" %}
+        {{- '<role>ASSISTANT</role>' + content }}
+        {%- if message.tool_calls %}
+            {%- for tool_call in message.tool_calls %}
+                {{- '\n<tool_call>\n' + (tool_call | tojson) + '\n</tool_call>' }}
+            {%- endfor %}
+        {%- endif %}
+        {{- '<|role_end|>' }}
+    {%- elif message.role == "tool" %}
+        {%- if loop.first or (messages[loop.index0 - 1].role != "tool") %}
+            {{- '<role>OBSERVATION</role>' }}
+        {%- endif %}
+        {{- '\n<tool_response>\n' + content + '\n</tool_response>' }}
+        {%- if loop.last or (messages[loop.index0 + 1].role != "tool") %}
+            {{- '<|role_end|>' }}
+        {%- endif %}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<role>ASSISTANT</role>' }}
+{%- endif %}
+"""
 FEATURES = {
     "whitespace": "a\n  {% if true %}\n  b  \n  {% endif %}\nc\n{# note #}\nd {# x -#}  \n e\n {%+ if true %}\nf{%- endif +%}\n g\n\n",
     "whitespace2": "\n{%- for m in messages -%}\n  {{- m.role -}}\n {{ m['content'] }} \n{% endfor %}\n\t {%- if 1 %} x\n{% endif %}\r\n\rend\r\n",
@@ -333,6 +375,10 @@ CONVERSATIONS = [
     [{"role": "user", "content": "<|eot_id|> {{ x }} \"q\" \\ \u00e9\n\t\u0001"}, {"role": "tool", "content": "1"}, {"role": "tool", "content": "2"}],
     [{"role": "assistant", "content": ""}, {"role": "system", "content": " \n "}],
     [],
+    [{"role": "system", "content": "S"}, {"role": "user", "content": "u1"}, {"role": "assistant", "content": "a1"}, {"role": "tool", "content": "t1"},
+     {"role": "tool", "content": "t2"}, {"role": "assistant", "content": "a2<think>b</think>c"}, {"role": "system", "content": "late"}, {"role": "user", "content": "u2"}],
+    [{"role": "user", "content": "\r\n\u2028 \U0001f600\u200d e\u0301\u00a0\x1c"}, {"role": "assistant", "content": "<|im_end|>\n<|im_start|>user\nx<|role_end|></role>"}],
+    [{"role": "user", "content": "one"}, {"role": "user", "content": "<tool_response>two</tool_response>"}, {"role": "user", "content": " three "}],
 ]
 
 
@@ -364,7 +410,7 @@ def render(source, messages):
 def templates():
     with open(os.path.join(NANO, "tokenizer_config.json"), encoding="utf-8") as file:
         nano = json.load(file)["chat_template"]
-    sources = {"nano": nano, "llada": LLADA, "chatml": CHATML, "qwen2.5": QWEN25, "llada_moe": LLADA_MOE, **FEATURES}
+    sources = {"nano": nano, "llada": LLADA, "chatml": CHATML, "qwen2.5": QWEN25, "llada_moe": LLADA_MOE, "llada2": LLADA2, **FEATURES}
     return {"source": f"jinja2 {jinja2.__version__}", "conversations": CONVERSATIONS, "templates": [
         {"name": name, "template": source, "renderings": [render(source, messages) for messages in CONVERSATIONS]}
         for name, source in sources.items()]}

@@ -34,12 +34,30 @@ TEST_CASE("what is not given is not sent") {
 }
 
 TEST_CASE("every flag reaches its field") {
-  const auto request =
-      Parse({"--gen-length=64", "--steps=32", "--block-length=16", "--temperature=0.5",
-             "--seed=18446744073709551615", "--remasking=random", "--cfg-scale=1.5",
-             "--no-stop-at-end", "--stop=a b", "--stop=c", "--sparse=sparsed", "--skip=0.25",
-             "--select=0.3", "--block-size=64", "--scale=n-heads", "--priority=-3",
-             "--request-id=r1", "--model=nano", "--token-confidences"});
+  const auto request = Parse({"--gen-length=64",
+                              "--steps=32",
+                              "--block-length=16",
+                              "--temperature=0.5",
+                              "--seed=18446744073709551615",
+                              "--remasking=random",
+                              "--cfg-scale=1.5",
+                              "--no-stop-at-end",
+                              "--stop=a b",
+                              "--stop=c",
+                              "--sparse=sparsed",
+                              "--skip=0.25",
+                              "--select=0.3",
+                              "--block-size=64",
+                              "--scale=n-heads",
+                              "--priority=-3",
+                              "--request-id=r1",
+                              "--model=nano",
+                              "--token-confidences",
+                              "--top-p=0.9",
+                              "--top-k=40",
+                              "--algorithm-temperature=0.25",
+                              "--logits-eos-inf",
+                              "--confidence-eos-eot-inf"});
   REQUIRE(request.has_value());
   const v1::SamplingOptions& sampling = request->sampling();
   CHECK(sampling.gen_length() == 64);
@@ -49,6 +67,11 @@ TEST_CASE("every flag reaches its field") {
   CHECK(sampling.seed() == UINT64_MAX);
   CHECK(sampling.remasking() == v1::REMASKING_RANDOM);
   CHECK(sampling.cfg_scale() == 1.5f);
+  CHECK(sampling.top_p() == 0.9f);
+  CHECK(sampling.top_k() == 40);
+  CHECK(sampling.algorithm_temperature() == 0.25f);
+  CHECK(sampling.logits_eos_inf());
+  CHECK(sampling.confidence_eos_eot_inf());
   CHECK(sampling.has_stop_at_end());
   CHECK_FALSE(sampling.stop_at_end());
   REQUIRE(sampling.stop_size() == 2);

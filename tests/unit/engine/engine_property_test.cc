@@ -1,11 +1,12 @@
 // What must hold for any mix of requests, on the tiny model with the real CPU backend.
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "engine/models/llada.h"
+#include "engine/models/families.h"
 #include "tests/unit/engine/tiny_engine.h"
 
 namespace sparsed::engine {
@@ -17,6 +18,10 @@ constexpr int kMixedRequests = 8;
 #else
 constexpr int kMixedRequests = 40;
 #endif
+constexpr int kOtherRequests = 6;  // of the families beside LLaDA
+
+// One of every family.
+constexpr const char* kShapes[] = {"tiny", "tiny-dream", "tiny-llada-moe"};
 
 template <typename T>
 T Pick(std::mt19937& random, std::initializer_list<T> values) {
@@ -24,12 +29,13 @@ T Pick(std::mt19937& random, std::initializer_list<T> values) {
 }
 
 // Canvas positions scattered over the sequence, as a template with holes has them.
-void MakeHoles(std::mt19937& random, Request& request) {
+void MakeHoles(std::mt19937& random, bool first_is_given, Request& request) {
   const int32_t num_tokens = static_cast<int32_t>(request.ids.size());
   const int32_t gen_length = static_cast<int32_t>(request.canvas.size());
   std::vector<int32_t> positions(num_tokens);
   for (int32_t i = 0; i < num_tokens; ++i) positions[i] = i;
   std::shuffle(positions.begin(), positions.end(), random);
+  if (first_is_given) positions.erase(std::find(positions.begin(), positions.end(), 0));
   positions.resize(gen_length);
   std::sort(positions.begin(), positions.end());
   request.canvas = positions;
@@ -37,9 +43,14 @@ void MakeHoles(std::mt19937& random, Request& request) {
   for (const int32_t position : positions) request.ids[position] = 5;
 }
 
-Request RandomRequest(std::mt19937& random) {
+Request RandomRequest(std::mt19937& random, const ModelInfo& model) {
   const int32_t gen_length = Pick(random, {8, 16, 24, 32, 48});
-  const int32_t block_length = Pick(random, {gen_length, gen_length / 2, 8});
+  const Remasking remasking =
+      Pick(random, {Remasking::kLowConfidence, Remasking::kLowConfidence, Remasking::kRandom,
+                    Remasking::kOrigin, Remasking::kMaskgitPlus, Remasking::kTopkMargin,
+                    Remasking::kEntropy});
+  const bool dream = IsDreamRule(remasking);
+  const int32_t block_length = dream ? gen_length : Pick(random, {gen_length, gen_length / 2, 8});
   const int32_t blocks = gen_length / block_length;
   const int32_t steps = blocks * (1 + static_cast<int32_t>(random() % block_length));
   const int32_t prompt_tokens = 1 + static_cast<int32_t>(random() % 300);
@@ -47,15 +58,21 @@ Request RandomRequest(std::mt19937& random) {
   request.sampling.seed = random();
   request.sampling.temperature = Pick(random, {0.0f, 0.0f, 0.7f, 1.5f});
   request.sampling.cfg_scale = Pick(random, {0.0f, 0.0f, 1.0f});
-  request.sampling.remasking =
-      Pick(random, {Remasking::kLowConfidence, Remasking::kLowConfidence, Remasking::kRandom});
+  request.sampling.remasking = remasking;
+  if (dream) {
+    request.sampling.top_p = Pick(random, {1.0f, 0.9f});
+    request.sampling.top_k = Pick(random, {0, 20});
+    request.sampling.algorithm_temperature = Pick(random, {0.0f, 0.5f});
+  } else {
+    request.sampling.confidence_eos_eot_inf = Pick(random, {false, true});
+  }
   request.sampling.stop_at_end = Pick(random, {true, false});
   request.sparse.mode = Pick(
       random, {SparseMode::kOff, SparseMode::kSparseD, SparseMode::kSparseD, SparseMode::kAuto});
   request.sparse.select = Pick(random, {0.1, 0.3, 0.5});
   request.sparse.block_size = Pick(random, {32, 64, 128});
   request.sparse.scale = Pick(random, {SelectionScale::kHeadDim, SelectionScale::kNumHeads});
-  if (random() % 4 == 0) MakeHoles(random, request);
+  if (random() % 4 == 0) MakeHoles(random, model.predicts_next, request);
   return request;
 }
 
@@ -103,11 +120,13 @@ std::map<size_t, Outcome> RunTogether(Engine& engine, const std::vector<Request>
 }  // namespace
 
 TEST_CASE("Select ratio 1 gives the bits of full attention") {
-  auto engine = MakeTinyCpuEngine(2);
+  const std::string shape = GENERATE(from_range(std::begin(kShapes), std::end(kShapes)));
+  auto engine = MakeTinyCpuEngine(2, shape);
   std::mt19937 random(1);
-  for (int trial = 0; trial < 12; ++trial) {
-    CAPTURE(trial);
-    Request request = RandomRequest(random);
+  const int trials = shape == kShapes[0] ? 12 : 4;
+  for (int trial = 0; trial < trials; ++trial) {
+    CAPTURE(shape, trial);
+    Request request = RandomRequest(random, engine->model_info());
     request.sampling.steps = static_cast<int32_t>(request.canvas.size());
     request.sparse.mode = SparseMode::kOff;
     Outcome full = RunAlone(*engine, request);
@@ -135,22 +154,24 @@ TEST_CASE("A small select ratio is another computation") {
 }
 
 TEST_CASE("A request gives the same bits alone and in any batch, in any order of arrival") {
+  const std::string shape = GENERATE(from_range(std::begin(kShapes), std::end(kShapes)));
+  const int num_requests = shape == kShapes[0] ? kMixedRequests : kOtherRequests;
   std::mt19937 random(2);
   std::vector<Request> requests;
   std::vector<Outcome> alone;
-  auto lonely = MakeTinyCpuEngine(1);
-  for (int i = 0; i < kMixedRequests; ++i) {
-    requests.push_back(RandomRequest(random));
+  auto lonely = MakeTinyCpuEngine(1, shape);
+  for (int i = 0; i < num_requests; ++i) {
+    requests.push_back(RandomRequest(random, lonely->model_info()));
     alone.push_back(RunAlone(*lonely, requests.back()));
   }
-  auto shared = MakeTinyCpuEngine(2);
+  auto shared = MakeTinyCpuEngine(2, shape);
   std::vector<size_t> order(requests.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   size_t compared = 0;
   for (int trial = 0; trial < 4; ++trial) {
     std::shuffle(order.begin(), order.end(), random);
     for (const auto& [index, outcome] : RunTogether(*shared, requests, order, random)) {
-      CAPTURE(trial, index);
+      CAPTURE(shape, trial, index);
       REQUIRE(outcome.canvas == alone[index].canvas);
       REQUIRE(outcome.confidences == alone[index].confidences);
       REQUIRE(outcome.commit_steps == alone[index].commit_steps);
@@ -233,7 +254,7 @@ std::unique_ptr<Engine> MakeGroupedEngine(bool repeated) {
     source_matrix.matrix = {storage.data(), kernels::DType::kBF16, rows, cols};
     return source_matrix;
   };
-  auto model = LladaModel::Create(info, source, **backend, {});
+  auto model = CreateModel(info, source, **backend, {});
   REQUIRE(model.ok());
   tiny->reset();
   auto engine = Engine::Create(std::move(backend).value(), std::move(model).value(), {});

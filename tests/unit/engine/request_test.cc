@@ -134,6 +134,70 @@ TEST_CASE("Scale violations name field, value and limit, NaN and infinity includ
   for (const Row& row : rows) Require(row);
 }
 
+TEST_CASE("Dream's rules take their options and no decoding blocks; LLaDA's take neither") {
+  const auto dream = [](Request& r) {
+    r.sampling.remasking = Remasking::kEntropy;
+    r.sampling.block_length = 32;
+    r.sampling.top_p = 0.9f;
+    r.sampling.top_k = 1000;
+    r.sampling.algorithm_temperature = 0.5f;
+  };
+  Request request = Valid();
+  dream(request);
+  REQUIRE(CheckRequest(request, TestInfo()).empty());
+  const Row rows[] = {
+      {"blocks",
+       [&](Request& r) {
+         dream(r);
+         r.sampling.block_length = 8;
+       },
+       "sampling.block_length",
+       {"8", "gen_length, 32"}},
+      {"nucleus", [](Request& r) { r.sampling.top_p = 0.9f; }, "sampling.top_p", {"Dream's"}},
+      {"top k", [](Request& r) { r.sampling.top_k = 5; }, "sampling.top_k", {"Dream's"}},
+      {"order",
+       [](Request& r) { r.sampling.algorithm_temperature = 1; },
+       "sampling.algorithm_temperature",
+       {"Dream's"}},
+      {"end",
+       [&](Request& r) {
+         dream(r);
+         r.sampling.logits_eos_inf = true;
+       },
+       "sampling.logits_eos_inf",
+       {"LLaDA's"}},
+      {"ends",
+       [&](Request& r) {
+         dream(r);
+         r.sampling.confidence_eos_eot_inf = true;
+       },
+       "sampling.confidence_eos_eot_inf",
+       {"LLaDA's"}},
+      {"nothing kept",
+       [&](Request& r) {
+         dream(r);
+         r.sampling.top_p = 0;
+       },
+       "sampling.top_p",
+       {"0", "(0, 1]"}},
+      {"NaN",
+       [&](Request& r) {
+         dream(r);
+         r.sampling.algorithm_temperature = kNan;
+       },
+       "sampling.algorithm_temperature",
+       {"nan", "[0, 100]"}},
+      {"negative",
+       [&](Request& r) {
+         dream(r);
+         r.sampling.top_k = -1;
+       },
+       "sampling.top_k",
+       {"-1"}},
+  };
+  for (const Row& row : rows) Require(row);
+}
+
 TEST_CASE("Token violations name the position, the id and the limit") {
   const Row rows[] = {
       {"mask in the prompt", [](Request& r) { r.ids[1] = 5; }, "token_ids", {"position 1", "5"}},
@@ -177,6 +241,23 @@ TEST_CASE("All violations are reported at once") {
   request.sparse.select = 2;
   request.ids[0] = 5;
   REQUIRE(CheckRequest(request, TestInfo()).size() == 4);
+}
+
+TEST_CASE("A hole at the start is refused where each token is predicted from the one before it") {
+  Request request = Valid();
+  request.ids = {5, 10, 11, 5};
+  request.canvas = {0, 3};
+  request.sampling.steps = 2;
+  request.sampling.block_length = 2;
+  ModelInfo model = TestInfo();
+  REQUIRE(CheckRequest(request, model).empty());
+  model.predicts_next = true;
+  model.family = "dream";
+  const std::vector<FieldViolation> violations = CheckRequest(request, model);
+  REQUIRE(violations.size() == 1);
+  REQUIRE(violations[0].field == "infill.parts");
+  REQUIRE(violations[0].description.find("dream predict each token from the one before it") !=
+          std::string::npos);
 }
 
 }  // namespace sparsed::engine

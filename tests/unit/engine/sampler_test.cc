@@ -1,6 +1,5 @@
 #include "engine/sampler.h"
 
-#include <numeric>
 #include <vector>
 
 #include "tests/testing/catch.h"
@@ -15,16 +14,6 @@ ModelInfo TestInfo() {
   return model;
 }
 
-std::vector<int32_t> Counts(int32_t masked, int32_t steps) {
-  std::vector<int32_t> counts;
-  for (int32_t i = 0; i < steps; ++i) counts.push_back(TransferCount(masked, steps, i));
-  return counts;
-}
-
-std::vector<int32_t> Repeat(int32_t value, int32_t times) {
-  return std::vector<int32_t>(times, value);
-}
-
 // A sequence whose canvas (from position 2 on) holds these ids.
 Sequence WithCanvas(const std::vector<int32_t>& canvas_ids) {
   Request request = MakeRequest({10, 11}, static_cast<int32_t>(canvas_ids.size()), 5);
@@ -37,39 +26,13 @@ Sequence WithCanvas(const std::vector<int32_t>& canvas_ids) {
 
 }  // namespace
 
-TEST_CASE("LLaDA's transfer counts") {
-  REQUIRE(Counts(32, 32) == Repeat(1, 32));
-  std::vector<int32_t> expected = Repeat(3, 8);
-  expected.insert(expected.end(), 4, 2);
-  REQUIRE(Counts(32, 12) == expected);
-  REQUIRE(Counts(128, 64) == Repeat(2, 64));
-  REQUIRE(Counts(10, 4) == std::vector<int32_t>{3, 3, 2, 2});
-  REQUIRE(Counts(4, 8) == std::vector<int32_t>{1, 1, 1, 1, 0, 0, 0, 0});
-}
-
-TEST_CASE("Steps run over the decoding blocks in order and commit the whole canvas") {
-  SamplingParams sampling;
-  sampling.steps = 36;
-  sampling.block_length = 32;
-  int32_t committed = 0;
-  for (int32_t step = 0; step < 36; ++step) {
-    CAPTURE(step);
-    const DecodingStep plan = PlanDecodingStep(sampling, 96, step);
-    REQUIRE(plan.block_end == (step / 12 + 1) * 32);
-    REQUIRE(plan.commits == (step % 12 < 8 ? 3 : 2));
-    REQUIRE(plan.last_of_block == (step % 12 == 11));
-    committed += plan.commits;
-  }
-  REQUIRE(committed == 96);
-}
-
 TEST_CASE("A sample row carries the request's numbers and the place in the sequence") {
   Sequence sequence = WithCanvas({5, 5, 5, 5});
   sequence.request.sampling.seed = 77;
   sequence.request.sampling.temperature = 0.5f;
   sequence.request.sampling.cfg_scale = 2;
   sequence.next_step = 3;
-  kernels::SampleRow row = SampleRowFor(sequence, 1);
+  kernels::SampleRow row = SampleRowFor(sequence, TestInfo(), 1);
   REQUIRE(row.seed == 77);
   REQUIRE(row.step == 3);
   REQUIRE(row.position == 3);  // 2 prompt tokens
@@ -77,7 +40,47 @@ TEST_CASE("A sample row carries the request's numbers and the place in the seque
   REQUIRE(row.cfg_scale == 2);
   REQUIRE(row.rule == kernels::ConfidenceRule::kProbability);
   sequence.request.sampling.remasking = Remasking::kRandom;
-  REQUIRE(SampleRowFor(sequence, 1).rule == kernels::ConfidenceRule::kRandom);
+  REQUIRE(SampleRowFor(sequence, TestInfo(), 1).rule == kernels::ConfidenceRule::kRandom);
+}
+
+TEST_CASE("A sample row and its group carry the options of Dream's rules") {
+  Sequence sequence = WithCanvas({5, 5, 5, 5});
+  SamplingParams& sampling = sequence.request.sampling;
+  sampling.remasking = Remasking::kTopkMargin;
+  sampling.top_p = 0.9f;
+  sampling.top_k = 7;
+  sampling.algorithm_temperature = 0.3f;
+  sampling.seed = 77;
+  sequence.next_step = 3;
+  const kernels::SampleRow row = SampleRowFor(sequence, TestInfo(), 1);
+  REQUIRE(row.rule == kernels::ConfidenceRule::kMargin);
+  REQUIRE(row.top_p == 0.9f);
+  REQUIRE(row.top_k == 7);
+  REQUIRE(row.forbidden_token == -1);
+  REQUIRE(row.unsure_tokens[0] == -1);
+  REQUIRE(row.unsure_tokens[1] == -1);
+  const kernels::CommitGroup group = CommitGroupFor(sequence, 20, 4, 2);
+  REQUIRE(group.first == 20);
+  REQUIRE(group.count == 4);
+  REQUIRE(group.keep == 2);
+  REQUIRE(group.temperature == 0.3f);
+  REQUIRE(group.seed == 77);
+  REQUIRE(group.step == 3);
+}
+
+TEST_CASE("End tokens are forbidden or unsure as the reference has it") {
+  Sequence sequence = WithCanvas({5, 5});
+  SamplingParams& sampling = sequence.request.sampling;
+  sampling.logits_eos_inf = true;
+  sampling.confidence_eos_eot_inf = true;
+  kernels::SampleRow row = SampleRowFor(sequence, TestInfo(), 0);
+  REQUIRE(row.forbidden_token == 1);
+  REQUIRE(row.unsure_tokens[0] == 1);
+  REQUIRE(row.unsure_tokens[1] == 4);
+  sampling.temperature = 1;
+  row = SampleRowFor(sequence, TestInfo(), 0);
+  REQUIRE(row.unsure_tokens[0] == -1);
+  REQUIRE(row.unsure_tokens[1] == 4);
 }
 
 TEST_CASE("A commit of the mask token leaves the position masked") {

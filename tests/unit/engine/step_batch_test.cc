@@ -49,6 +49,20 @@ TEST_CASE("Sequences are packed one after the other, each with its own positions
   REQUIRE(batch.num_chosen == 2);
 }
 
+TEST_CASE("Where a row predicts the next position, the row before a candidate is asked") {
+  std::map<SequenceId, Sequence> sequences;
+  sequences.emplace(1, MakeSequence({10, 11, 12}, 4, 1));
+  sequences.emplace(2, MakeSequence({20}, 2, 0));
+  ModelInfo model = TestInfo();
+  model.predicts_next = true;
+  StepBatch batch;
+  BuildStepBatch(sequences, model, 1, batch);
+  REQUIRE(batch.head_rows == std::vector<int32_t>{2, 9, 3, 10, 14});
+  REQUIRE(batch.canvas_indices == std::vector<int32_t>{0, 1, 0});
+  REQUIRE(batch.samples[0].position == 3);
+  REQUIRE(batch.samples[2].position == 1);
+}
+
 TEST_CASE("A guided sequence has a second pass that sees its canvas only") {
   std::map<SequenceId, Sequence> sequences;
   sequences.emplace(1, MakeSequence({10, 11, 12}, 4, 1.5f));
@@ -205,6 +219,19 @@ TEST_CASE("The last layer's queries are the tiles that hold head rows") {
   BuildStepBatch(sequences, TestInfo(), 128, batch);
   REQUIRE(batch.ranges[1].first_row == 256);
   REQUIRE(batch.num_query_rows == 256 + 136);
+  CheckHeadRows(batch);
+}
+
+TEST_CASE("The tile before the first candidate is asked where a row predicts the next position") {
+  std::map<SequenceId, Sequence> sequences;
+  sequences.emplace(1, MakeLongSequence(256, 20, 20));  // asked are 255..274: tiles 1 and 2
+  ModelInfo model = TestInfo();
+  model.predicts_next = true;
+  StepBatch batch;
+  BuildStepBatch(sequences, model, 128, batch);
+  REQUIRE(batch.ranges.size() == 1);
+  REQUIRE(batch.ranges[0].first_token == 128);
+  REQUIRE(batch.ranges[0].num_tokens == 148);
   CheckHeadRows(batch);
 }
 

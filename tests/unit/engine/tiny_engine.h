@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,8 +18,9 @@ namespace sparsed::engine {
 constexpr uint64_t kTinySeed = 7;
 
 inline std::unique_ptr<Engine> MakeTinyEngine(std::unique_ptr<kernels::Backend> backend,
-                                              int64_t max_batch_tokens = 8192) {
-  auto model = MakeSyntheticModel("tiny", kTinySeed, *backend);
+                                              int64_t max_batch_tokens = 8192,
+                                              const std::string& shape = "tiny") {
+  auto model = MakeSyntheticModel(shape, kTinySeed, *backend);
   REQUIRE(model.ok());
   EngineOptions options;
   options.max_batch_tokens = max_batch_tokens;
@@ -28,13 +30,13 @@ inline std::unique_ptr<Engine> MakeTinyEngine(std::unique_ptr<kernels::Backend> 
   return std::move(engine).value();
 }
 
-inline std::unique_ptr<Engine> MakeTinyCpuEngine(int threads) {
+inline std::unique_ptr<Engine> MakeTinyCpuEngine(int threads, const std::string& shape = "tiny") {
   kernels::BackendOptions options;
   options.device = "cpu";
   options.threads = threads;
   auto backend = kernels::CreateBackend(options);
   REQUIRE(backend.ok());
-  return MakeTinyEngine(std::move(backend).value());
+  return MakeTinyEngine(std::move(backend).value(), 8192, shape);
 }
 
 struct FakeEngine {

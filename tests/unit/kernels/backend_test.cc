@@ -69,5 +69,43 @@ TEST_CASE("memory that does not exist is refused, none is none") {
   CHECK(backend->Info().allocated_bytes == 0);
 }
 
+TEST_CASE("a measuring backend counts as the real one and computes nothing") {
+  CHECK(CreateMeasuringBackend("tpu").status().code() == absl::StatusCode::kInvalidArgument);
+  const std::vector<float> weight(100 * 64);
+  const HostMatrix part = {weight.data(), DType::kF32, 100, 64};
+  const std::vector<float> bias(100, 0.5f);
+  const auto real = Create();
+  const auto measuring = CreateMeasuringBackend("cpu");
+  REQUIRE(measuring.ok());
+  for (Backend* backend : {real.get(), measuring->get()}) {
+    const auto buffer = backend->Alloc(100);
+    REQUIRE(buffer.ok());
+    CHECK(buffer->data() != nullptr);
+    CHECK(backend->Info().allocated_bytes == 100);
+  }
+  {
+    const auto packed = real->PackLinear(std::span(&part, 1), bias);
+    const auto counted = (*measuring)->PackLinear(std::span(&part, 1), bias);
+    REQUIRE(packed.ok());
+    REQUIRE(counted.ok());
+    CHECK((*counted)->out_features == 100);
+    CHECK((*measuring)->Info().allocated_bytes == real->Info().allocated_bytes);
+  }
+  CHECK((*measuring)->Info().allocated_bytes == 0);
+  char out = 0;
+  CHECK((*measuring)->CopyOut(&out, &out, 1).code() == absl::StatusCode::kInternal);
+
+  const auto cuda = CreateMeasuringBackend("cuda");
+  REQUIRE(cuda.ok());
+  CHECK((*cuda)->Info().activation_dtype == DType::kBF16);
+  const uint64_t own = (*cuda)->Info().allocated_bytes;
+  const auto counted = (*cuda)->PackLinear(std::span(&part, 1), bias);
+  REQUIRE(counted.ok());
+  CHECK((*cuda)->Info().allocated_bytes == own + 2 * 100 * 64 + 2 * 100);
+  const HostMatrix odd = {weight.data(), DType::kF32, 100, 63};
+  CHECK((*cuda)->PackLinear(std::span(&odd, 1), {}).status().code() ==
+        absl::StatusCode::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace sparsed::kernels

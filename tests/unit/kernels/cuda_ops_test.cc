@@ -35,7 +35,7 @@ struct ProductOnDevice {
         x(Repeated(static_cast<size_t>(kMost) * shape.in, 4, 1)),
         start(Repeated(static_cast<size_t>(kMost) * shape.out, 5, 1)) {
     const HostMatrix part = {weights.data(), DType::kBF16, shape.out, shape.in};
-    auto packed = device.PackLinear(std::span(&part, 1));
+    auto packed = device.PackLinear(std::span(&part, 1), {});
     REQUIRE(packed.ok());
     weight = std::move(*packed);
     x_device = Upload(device, x);
@@ -98,6 +98,47 @@ TEST_CASE("a product's row on the device does not depend on the number of rows")
     std::memcpy(&bits, want.data(), 2);
     REQUIRE((test.dtype == kF ? first : FromBits(bits)) ==
             Approx(exact).epsilon(0.01).margin(1e-2));
+  }
+}
+
+TEST_CASE("a bias is added to a product on the device before it is rounded") {
+  const auto device = Device();
+  if (!device) return;
+  constexpr int kIn = 384;
+  constexpr int kOut = 1152;
+  const std::vector<uint16_t> weights = RandomBf16(kIn * kOut, 6, 0.05f);
+  std::vector<float> bias(kOut);
+  const std::vector<uint16_t> bias_bits = RandomBf16(kOut, 7, 3);
+  std::transform(bias_bits.begin(), bias_bits.end(), bias.begin(), FromBits);
+  const HostMatrix part = {weights.data(), DType::kBF16, kOut, kIn};
+  auto packed = device->PackLinear(std::span(&part, 1), bias);
+  REQUIRE(packed.ok());
+  REQUIRE((*packed)->has_bias);
+  for (const int rows : {1, 33, 300}) {
+    CAPTURE(rows);
+    const std::vector<uint16_t> x = RandomBf16(rows * kIn, 8, 1);
+    const Buffer x_device = Upload(*device, x);
+    auto y = device->Alloc(rows * kOut * 2);
+    REQUIRE(y.ok());
+    const TensorView out = View(*y, DType::kBF16, rows, kOut);
+    const TensorView in = View(x_device, DType::kBF16, rows, kIn);
+    REQUIRE(device->Linear(out, in, **packed, /*accumulate=*/false).ok());
+    const auto got = Download<uint16_t>(*device, y->data(), rows * kOut);
+    double worst = 0;
+    for (int r = 0; r < rows; ++r) {
+      for (int c = 0; c < kOut; c += 7) {
+        double exact = bias[c];
+        for (int k = 0; k < kIn; ++k) {
+          exact += double{FromBits(x[r * kIn + k])} * FromBits(weights[c * kIn + k]);
+        }
+        // One rounding to bf16, and what float32 sums leave.
+        const double error = std::abs(FromBits(got[r * kOut + c]) - exact);
+        worst = std::max(worst, error / (std::abs(exact) / 256 + 1e-4));
+      }
+    }
+    REQUIRE(worst <= 1);
+    REQUIRE(device->Linear(out, in, **packed, /*accumulate=*/true).code() ==
+            absl::StatusCode::kInvalidArgument);
   }
 }
 
@@ -265,7 +306,14 @@ TEST_CASE("sampling and commits on the device equal the CPU's") {
     SampleRow row;
     row.row = r;
     row.temperature = r % 3 == 0 ? 0.0f : 0.7f;
-    row.rule = r % 5 == 4 ? ConfidenceRule::kRandom : ConfidenceRule::kProbability;
+    constexpr ConfidenceRule kRules[] = {
+        ConfidenceRule::kProbability, ConfidenceRule::kSampledProbability, ConfidenceRule::kMargin,
+        ConfidenceRule::kNegativeEntropy, ConfidenceRule::kRandom};
+    row.rule = kRules[r % 5];
+    if (r % 4 == 1) row.top_p = 0.8f;
+    if (r % 8 == 5 || r % 8 == 2) row.top_k = 9;
+    if (r % 10 == 0) row.unsure_tokens[r % 2] = 17;
+    if (r % 10 == 5) row.forbidden_token = 0;
     row.seed = 1000 + r / 2;
     row.step = r % 7;
     row.position = r * 3;
@@ -289,7 +337,8 @@ TEST_CASE("sampling and commits on the device equal the CPU's") {
     std::vector<float> ranked(300);
     for (int i = 0; i < 300; ++i) ranked[i] = static_cast<float>(i * 37 % 50) / 50;
     const Buffer ranked_buffer = Upload(backend, ranked);
-    const std::vector<CommitGroup> groups = {{0, 100, 7}, {100, 3, 3}, {103, 0, 0}, {103, 197, 60}};
+    const std::vector<CommitGroup> groups = {
+        {0, 100, 7}, {100, 3, 3}, {103, 0, 0}, {103, 197, 60, 0.2f, 7, 3}};
     const Buffer chosen_buffer = Upload(backend, std::vector<int32_t>(70, -1));
     REQUIRE(
         backend.CommitRows(ranked_buffer.as<float>(), groups, chosen_buffer.as<int32_t>()).ok());
@@ -307,7 +356,7 @@ TEST_CASE("sampling and commits on the device equal the CPU's") {
       continue;
     }
     REQUIRE(tokens[i] == want_tokens[i]);
-    REQUIRE(confidences[i] == Approx(want_confidences[i]).epsilon(1e-4));
+    REQUIRE(confidences[i] == Approx(want_confidences[i]).epsilon(1e-4).margin(1e-6));
   }
 }
 

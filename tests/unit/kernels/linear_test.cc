@@ -14,8 +14,9 @@ std::unique_ptr<CpuBackend> MakeBackend(int threads) {
   return std::make_unique<CpuBackend>(CpuOptions{.threads = threads, .isa = {}});
 }
 
-std::unique_ptr<LinearWeight> Pack(Backend& backend, const std::vector<HostMatrix>& parts) {
-  auto packed = backend.PackLinear(parts);
+std::unique_ptr<LinearWeight> Pack(Backend& backend, const std::vector<HostMatrix>& parts,
+                                   const std::vector<float>& bias = {}) {
+  auto packed = backend.PackLinear(parts, bias);
   REQUIRE(packed.ok());
   return *std::move(packed);
 }
@@ -77,6 +78,31 @@ TEST_CASE("parts lie below one another, in any float type") {
   Matrix out(7, 205, kNaN);
   REQUIRE(backend->Linear(out.view(), x.view(), *weight, false).ok());
   CHECK(ErrorOf(out, x, w, nullptr) < 5e-6);
+}
+
+TEST_CASE("a bias is added to every row of the product, and only where nothing is accumulated") {
+  const auto backend = MakeBackend(2);
+  const Matrix w = RandomMatrix(300, 48, 13);
+  const Matrix bias = RandomMatrix(1, 300, 14);
+  Matrix x = RandomMatrix(130, 48, 15);
+  Matrix plain(130, 300, kNaN);
+  Matrix biased(130, 300, kNaN);
+  REQUIRE(backend->Linear(plain.view(), x.view(), *Pack(*backend, {w.host()}), false).ok());
+  const auto weight = Pack(*backend, {w.host()}, bias.data);
+  REQUIRE(weight->has_bias);
+  REQUIRE(backend->Linear(biased.view(), x.view(), *weight, false).ok());
+  int different = 0;
+  for (int64_t r = 0; r < 130; ++r) {
+    for (int64_t c = 0; c < 300; ++c) {
+      if (biased.at(r, c) != plain.at(r, c) + bias.at(0, c)) ++different;
+    }
+  }
+  CHECK(different == 0);
+  CHECK(backend->Linear(biased.view(), x.view(), *weight, true).code() ==
+        absl::StatusCode::kInvalidArgument);
+  const std::vector<HostMatrix> parts = {w.host()};
+  CHECK(backend->PackLinear(parts, std::vector<float>(299)).status().code() ==
+        absl::StatusCode::kInvalidArgument);
 }
 
 TEST_CASE("a row's bits do not depend on its place, the number of rows or the threads") {
@@ -150,8 +176,8 @@ TEST_CASE("weights are counted while they live, and shapes are checked") {
   CHECK(backend->Info().allocated_bytes == 0);
   const Matrix other = RandomMatrix(4, 65, 12);
   const std::vector<HostMatrix> parts = {w.host(), other.host()};
-  CHECK(backend->PackLinear(parts).status().code() == absl::StatusCode::kInvalidArgument);
-  CHECK(backend->PackLinear({}).status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(backend->PackLinear(parts, {}).status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(backend->PackLinear({}, {}).status().code() == absl::StatusCode::kInvalidArgument);
 }
 
 TEST_CASE("half-precision values widen exactly") {

@@ -40,32 +40,48 @@ std::string Reason(const std::optional<Failure>& failure) {
 TEST_CASE("auth: without a file everyone is let in, with or without a token") {
   Auth auth("");
   CHECK(auth.Load().ok());
-  std::string name = "unchanged";
-  CHECK_FALSE(auth.Check({}, &name).has_value());
-  CHECK_FALSE(auth.Check({"Bearer x"}, &name).has_value());
-  CHECK(name == "unchanged");
+  Caller caller;
+  caller.name = "unchanged";
+  CHECK_FALSE(auth.Check({}, &caller).has_value());
+  CHECK_FALSE(auth.Check({"Bearer x"}, &caller).has_value());
+  CHECK(caller.name == "unchanged");
 }
 
 TEST_CASE("auth: one bearer token that is known, and nothing else") {
   TokenFile file;
   file.Write(kSecret);
   Auth auth(file.path());
-  std::string name;
+  Caller caller;
   // Nobody before the file has been read.
-  CHECK(Reason(auth.Check({"Bearer secret"}, &name)) == "TOKEN_INVALID");
+  CHECK(Reason(auth.Check({"Bearer secret"}, &caller)) == "TOKEN_INVALID");
   REQUIRE(auth.Load().ok());
-  CHECK_FALSE(auth.Check({"Bearer secret"}, &name).has_value());
-  CHECK(name == "ann");
-  CHECK_FALSE(auth.Check({"bearer secret"}, &name).has_value());
-  CHECK(Reason(auth.Check({}, &name)) == "TOKEN_MISSING");
+  CHECK_FALSE(auth.Check({"Bearer secret"}, &caller).has_value());
+  CHECK(caller.name == "ann");
+  CHECK_FALSE(auth.Check({"bearer secret"}, &caller).has_value());
+  CHECK(Reason(auth.Check({}, &caller)) == "TOKEN_MISSING");
   for (const char* bad : {"", "secret", "Bearer", "Bearer ", "Bearer  secret", "Bearer secret ",
                           "Basic secret", "Bearer other", "Bearer ann"}) {
     INFO(bad);
-    const auto failure = auth.Check({bad}, &name);
+    const auto failure = auth.Check({bad}, &caller);
     CHECK(Reason(failure) == "TOKEN_INVALID");
     CHECK(failure->status.message().find("secret") == std::string::npos);
   }
-  CHECK(Reason(auth.Check({"Bearer secret", "Bearer secret"}, &name)) == "TOKEN_INVALID");
+  CHECK(Reason(auth.Check({"Bearer secret", "Bearer secret"}, &caller)) == "TOKEN_INVALID");
+}
+
+TEST_CASE("auth: the models that a token is limited to come with it, and go with it") {
+  TokenFile file;
+  file.Write(std::string(kSecret).substr(0, sizeof(kSecret) - 2) + ":nano,llada\n" + kOther);
+  Auth auth(file.path());
+  REQUIRE(auth.Load().ok());
+  Caller caller;
+  CHECK_FALSE(auth.Check({"Bearer secret"}, &caller).has_value());
+  CHECK(caller.name == "ann");
+  CHECK(caller.MayUse("nano"));
+  CHECK(caller.MayUse("llada"));
+  for (const char* other : {"", "Nano", "nano,llada", "dream"}) CHECK_FALSE(caller.MayUse(other));
+  CHECK_FALSE(auth.Check({"Bearer other"}, &caller).has_value());
+  CHECK(caller.MayUse("dream"));
 }
 
 TEST_CASE("auth: a new file replaces the tokens, one that is wrong does not") {
@@ -74,15 +90,15 @@ TEST_CASE("auth: a new file replaces the tokens, one that is wrong does not") {
   Auth auth(file.path());
   REQUIRE(auth.Load().ok());
   file.Write(kOther);
-  std::string name;
-  CHECK_FALSE(auth.Check({"Bearer secret"}, &name).has_value());
+  Caller caller;
+  CHECK_FALSE(auth.Check({"Bearer secret"}, &caller).has_value());
   REQUIRE(auth.Load().ok());
-  CHECK(auth.Check({"Bearer secret"}, &name).has_value());
-  CHECK_FALSE(auth.Check({"Bearer other"}, &name).has_value());
+  CHECK(auth.Check({"Bearer secret"}, &caller).has_value());
+  CHECK_FALSE(auth.Check({"Bearer other"}, &caller).has_value());
   for (const char* bad : {"", "ann:12\n"}) {
     file.Write(bad);
     CHECK_FALSE(auth.Load().ok());
-    CHECK_FALSE(auth.Check({"Bearer other"}, &name).has_value());
+    CHECK_FALSE(auth.Check({"Bearer other"}, &caller).has_value());
   }
 }
 
@@ -96,8 +112,8 @@ TEST_CASE("auth: tokens are replaced while many ask, and nobody who is known is 
   std::vector<std::thread> callers;
   for (int i = 0; i < 3; ++i) {
     callers.emplace_back([&] {
-      std::string name;
-      while (!done) refused += auth.Check({"Bearer secret"}, &name).has_value() ? 1 : 0;
+      Caller caller;
+      while (!done) refused += auth.Check({"Bearer secret"}, &caller).has_value() ? 1 : 0;
     });
   }
   for (int i = 0; i < 200; ++i) {

@@ -209,6 +209,14 @@ TEST_CASE("config: printing shows values and sources, and hides the paths of sec
   CHECK(printed["auth_token_file"]["value"] == "");
 }
 
+TEST_CASE("config: check-model takes a folder") {
+  const CommandLine line = Parse({"check-model", "models/x"});
+  CHECK(line.check_model == "models/x");
+  CHECK_FALSE(line.serve.has_value());
+  CHECK(Parse({"check-model"}).exit_code == 2);
+  CHECK(Parse({"check-model", "a", "b"}).exit_code == 2);
+}
+
 TEST_CASE("config: --print-config and --check-config end the program") {
   const CommandLine checked = Parse({"serve", "--model", "/usr", "--check-config"});
   CHECK_FALSE(checked.serve.has_value());

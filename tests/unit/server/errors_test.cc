@@ -44,6 +44,12 @@ TEST_CASE("errors: each has the code and the details that clients are promised")
   CHECK(DetailOf<google::rpc::RetryInfo>(full).retry_delay().seconds() == 1);
   CHECK(DetailOf<google::rpc::RetryInfo>(full).retry_delay().nanos() == 500000000);
 
+  const Failure memory = OutOfMemory(4096);
+  CHECK(memory.code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(memory.pushback_ms == 1000);
+  CHECK(DetailOf<google::rpc::QuotaFailure>(memory).violations(0).subject() == "device_memory");
+  CHECK(DetailOf<google::rpc::RetryInfo>(memory).retry_delay().seconds() == 1);
+
   const Failure model = UnknownModel("other", "nano");
   CHECK(model.code() == grpc::StatusCode::NOT_FOUND);
   CHECK(DetailOf<google::rpc::ResourceInfo>(model).resource_type() == "model");
@@ -71,6 +77,10 @@ TEST_CASE("errors: each has the code and the details that clients are promised")
     CHECK(refused.code() == grpc::StatusCode::UNAUTHENTICATED);
     CHECK(DetailOf<google::rpc::ErrorInfo>(refused).domain() == "sparsed");
   }
+  const Failure forbidden = ModelForbidden("other");
+  CHECK(forbidden.code() == grpc::StatusCode::PERMISSION_DENIED);
+  CHECK(DetailOf<google::rpc::ErrorInfo>(forbidden).reason() == "MODEL_FORBIDDEN");
+  CHECK(DetailOf<google::rpc::ErrorInfo>(forbidden).metadata().at("model") == "other");
   const Failure tokens = QueueTokensFull(70, 50, 100, 90);
   CHECK(tokens.code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
   CHECK(tokens.pushback_ms == 90);

@@ -6,7 +6,6 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -23,36 +22,17 @@
 #include "server/ticket.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/fake_backend.h"
+#include "tests/testing/letter_tokenizer.h"
 
 namespace sparsed::server {
 
-inline constexpr int32_t kMask = 5;
-inline constexpr int32_t kVocabulary = 128;
+inline constexpr int32_t kMask = testing::kLetterMask;
+inline constexpr int32_t kVocabulary = testing::kLetterVocabulary;
 
-// The token of a visible ASCII character.
-inline int32_t IdOf(char c) { return 16 + (c - '!'); }
+inline int32_t IdOf(char c) { return testing::LetterId(c); }
 
-// One token for each visible ASCII character; "<0>" to "<5>" are special tokens, the last one the
-// mask. Other bytes have no token and leave nothing, ids without a token give nothing.
 inline std::unique_ptr<engine::Tokenizer> MakeTokenizer() {
-  nlohmann::json file = nlohmann::json::parse(
-      R"({"version": "1.0", "added_tokens": [], "normalizer": null,
-          "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
-                            "use_regex": true},
-          "post_processor": null, "decoder": {"type": "ByteLevel"},
-          "model": {"type": "BPE", "vocab": {}, "merges": []}})",
-      nullptr, false);
-  for (int id = 0; id <= kMask; ++id) {
-    file["added_tokens"].push_back({{"id", id},
-                                    {"content", absl::StrCat("<", id, ">")},
-                                    {"special", true},
-                                    {"normalized", false},
-                                    {"single_word", false},
-                                    {"lstrip", false},
-                                    {"rstrip", false}});
-  }
-  for (char c = '!'; c <= '~'; ++c) file["model"]["vocab"][std::string(1, c)] = IdOf(c);
-  auto tokenizer = engine::Tokenizer::Parse(file.dump(), "");
+  auto tokenizer = engine::Tokenizer::Parse(testing::LetterTokenizerJson(), "");
   INFO(tokenizer.status().ToString());
   REQUIRE(tokenizer.ok());
   return *std::move(tokenizer);

@@ -129,6 +129,19 @@ TEST_CASE("kserve: every mistake names its tensor") {
                                  "sampling_parameters.max_tokens"});
 }
 
+TEST_CASE("kserve: parameters nested as deeply as a message holds are refused") {
+  constexpr size_t kDepth = 1000000;
+  for (const auto& [open, close] : {std::pair("[", "]"), {"{\"a\":", "}"}}) {
+    std::string json = "{\"sparse\": {\"mode\": ";
+    for (size_t i = 0; i < kDepth; ++i) json += open;
+    json += "1";
+    for (size_t i = 0; i < kDepth; ++i) json += close;
+    ModelInferRequest request = MakeRequest("a");
+    AddParameters(request, json + "}}");
+    CHECK(Fields(request) == Names{"sampling_parameters"});
+  }
+}
+
 TEST_CASE("kserve: raw bytes split into what they were joined from, or not at all") {
   CHECK(SplitRawBytes("") == Names{});
   CHECK(JoinRawBytes({"abc"}) == std::string("\3\0\0\0abc", 7));

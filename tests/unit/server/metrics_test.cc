@@ -68,6 +68,28 @@ TEST_CASE("metrics: counted by outcome, times and tokens only of requests that r
   CHECK(Value(text, "process_resident_memory_bytes") != "missing");
 }
 
+TEST_CASE("metrics: totals part success from failure, and waiting from running") {
+  Metrics metrics("v", "c");
+  metrics.RequestDone("grpc", "ok", Ran());
+  metrics.RequestDone("kserve", "ok", Ran());
+  metrics.RequestDone("grpc", "cancelled", Ran());
+  RunStats refused;
+  refused.total_seconds = 0.5;
+  metrics.RequestDone("grpc", "resource_exhausted", refused);
+  metrics.StepDone(engine::StepKind::kFull, 0.03, 3, 7);
+  metrics.StepDone(engine::StepKind::kSparse, 0.03, 2, 7);
+  const RequestTotals totals = metrics.Totals();
+  CHECK(totals.succeeded.count == 2);
+  CHECK(totals.succeeded.seconds == Approx(4.4));
+  CHECK(totals.failed.count == 2);
+  CHECK(totals.failed.seconds == Approx(2.7));
+  CHECK(totals.waited.count == 3);
+  CHECK(totals.waited.seconds == Approx(0.6));
+  CHECK(totals.ran.count == 3);
+  CHECK(totals.ran.seconds == Approx(6));
+  CHECK(totals.steps == 2);
+}
+
 TEST_CASE("metrics: every family has a help line and a type") {
   const std::string text = Metrics("v", "c").Text();
   size_t families = 0;

@@ -170,6 +170,26 @@ TEST_CASE_METHOD(LoopFixture,
   CHECK(EngineEmpty());
 }
 
+TEST_CASE_METHOD(LoopFixture, "loop: without memory and with nothing to wait for, a request ends") {
+  Build();
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (int i = 0; i < 2; ++i) {
+    sinks.push_back(std::make_shared<RecordingSink>());
+    Ticket ticket = MakeTicket(*tiny.engine, sinks.back(), 256, 32, i);
+    ticket.valid.request.sparse.mode = engine::SparseMode::kSparseD;
+    ticket.need = tiny.engine->Estimate(ticket.valid.request);
+    REQUIRE_FALSE(Push(std::move(ticket)).has_value());
+  }
+  tiny.backend->FailCall(0);
+  REQUIRE(Run().ok());
+  CHECK(CodeOf(*sinks[0]) == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(DetailOf<google::rpc::QuotaFailure>(*sinks[0]->failure).violations(0).subject() ==
+        "device_memory");
+  CHECK(sinks[0]->stats.steps == 0);
+  CHECK(sinks[1]->result.has_value());
+  CHECK(EngineEmpty());
+}
+
 TEST_CASE_METHOD(LoopFixture, "loop: cancelling all ends what runs and what waits") {
   Build({}, 64, {1, 2048, 1 << 20});
   const auto running = PushPlain();

@@ -199,4 +199,27 @@ TEST_CASE_METHOD(LoopFixture, "loop: infill gives the whole text and each hole's
   CHECK(result.usage().prompt_tokens() == 2);
 }
 
+TEST_CASE_METHOD(LoopFixture,
+                 "loop: a GPU's memory is looked at once a second, a CPU's is not told") {
+  step_time = [](int64_t) { return std::chrono::milliseconds(100); };
+  Build();
+  PushPlain();
+  REQUIRE(Run().ok());
+  CHECK(metrics.Text().find("sparsed_gpu_memory") == std::string::npos);
+
+  testing::FakeBackendOptions options;
+  options.device = "cuda:3";
+  options.memory_bytes = 1 << 30;
+  Build(options);
+  const uint64_t taken = tiny.engine->backend_info().allocated_bytes;
+  const int64_t looks = tiny.backend->info_calls();
+  PushPlain();
+  REQUIRE(Run().ok());
+  CHECK(tiny.backend->info_calls() - looks == 4);  // in 3.2 seconds
+  const std::string text = metrics.Text();
+  CHECK(text.find(absl::StrCat("\nsparsed_gpu_memory_used_bytes{gpu=\"3\"} ", taken, "\n")) !=
+        std::string::npos);
+  CHECK(text.find("\nsparsed_gpu_memory_total_bytes{gpu=\"3\"} 1073741824\n") != std::string::npos);
+}
+
 }  // namespace sparsed::server

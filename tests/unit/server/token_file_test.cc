@@ -16,8 +16,9 @@ TEST_CASE("tokens: lines, comments and blank lines") {
       ParseTokens(std::string("# people\n\nann:") + kSecret + "\r\n  team:b:" + kOther + "  \n");
   REQUIRE(entries.ok());
   REQUIRE(entries->size() == 2);
-  CHECK(FindToken(*entries, "secret") == "ann");
-  CHECK(FindToken(*entries, "other") == "team:b");
+  CHECK(FindToken(*entries, "secret")->name == "ann");
+  CHECK(FindToken(*entries, "secret")->models.empty());
+  CHECK(FindToken(*entries, "other")->name == "team:b");
   for (const char* bad : {"", "Secret", "secret ", "secretother", kSecret}) {
     INFO(bad);
     CHECK_FALSE(FindToken(*entries, bad).has_value());
@@ -25,12 +26,24 @@ TEST_CASE("tokens: lines, comments and blank lines") {
   CHECK_FALSE(FindToken({}, "secret").has_value());
 }
 
+TEST_CASE("tokens: a line may name the models that its token is for") {
+  const auto entries =
+      ParseTokens(std::string("ann:") + kSecret + ":nano\nteam:b:" + kOther + ":org/a:7b,nano\n");
+  REQUIRE(entries.ok());
+  CHECK(FindToken(*entries, "secret")->models == std::vector<std::string>{"nano"});
+  const std::optional<Caller> other = FindToken(*entries, "other");
+  CHECK(other->name == "team:b");
+  CHECK(other->models == std::vector<std::string>{"org/a:7b", "nano"});
+}
+
 TEST_CASE("tokens: the line that is wrong is named, its content is not") {
   const std::string good = std::string("ann:") + kSecret + "\n";
   for (const std::string& bad :
        {std::string("plain-text-token"), std::string("ann:1234"), std::string(":") + kSecret,
         std::string("a b:") + kSecret, "x:" + std::string(63, 'a') + "g",
-        "x:" + std::string(65, 'a'), std::string(65, 'n') + ":" + kSecret}) {
+        "x:" + std::string(65, 'a'), std::string(65, 'n') + ":" + kSecret,
+        std::string("x:") + kSecret + ":", std::string("x:") + kSecret + ":a,,b",
+        std::string("x:") + kSecret + ":a, b", std::string("x:") + kSecret + "nano"}) {
     const auto entries = ParseTokens(good + bad);
     INFO(bad);
     REQUIRE_FALSE(entries.ok());

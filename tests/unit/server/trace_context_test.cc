@@ -59,8 +59,9 @@ TEST_CASE("trace: lists of vendors' members") {
   for (const std::string& bad :
        {std::string(), std::string(","), std::string("a"), std::string("A=1"), std::string("a="),
         std::string("1a=1"), std::string("a=1,a=2"), std::string("a=b=c"), std::string("a@b@c=1"),
-        std::string("a@1=1"), std::string("a=\x7f"), std::string("a=\n"), many,
-        "a=" + std::string(257, 'v'), std::string(257, 'k') + "=1"}) {
+        std::string("a@1=1"), std::string("a=\x7f"), std::string("a=\n"), std::string("a=1\n"),
+        std::string("a=1,\vb=1"), many, "a=" + std::string(257, 'v'),
+        std::string(257, 'k') + "=1"}) {
     INFO(bad);
     CHECK_FALSE(IsTraceState(bad));
   }

@@ -44,6 +44,41 @@ TEST_CASE_METHOD(ValidateFixture, "validate: defaults") {
   CHECK_FALSE(valid.token_confidences);
 }
 
+TEST_CASE_METHOD(ValidateFixture, "validate: the checkpoint's temperature is the default") {
+  info.defaults.temperature = 0.25f;
+  CHECK_FALSE(Check(Good()).has_value());
+  CHECK(valid.request.sampling.temperature == 0.25f);
+  v1::GenerateRequest greedy = Good();
+  Sampling(greedy).set_temperature(0);
+  CHECK_FALSE(Check(greedy).has_value());
+  CHECK(valid.request.sampling.temperature == 0);
+}
+
+TEST_CASE_METHOD(ValidateFixture, "validate: the checkpoint's rule and its options are defaults") {
+  info.defaults.remasking = engine::Remasking::kEntropy;
+  info.defaults.top_p = 0.9f;
+  info.defaults.top_k = 50;
+  info.defaults.algorithm_temperature = 0.2f;
+  CHECK_FALSE(Check(Good()).has_value());
+  const engine::SamplingParams& sampling = valid.request.sampling;
+  CHECK(sampling.remasking == engine::Remasking::kEntropy);
+  CHECK(sampling.block_length == 128);
+  CHECK(sampling.top_p == 0.9f);
+  CHECK(sampling.top_k == 50);
+  CHECK(sampling.algorithm_temperature == 0.2f);
+  v1::GenerateRequest request = Good();
+  Sampling(request).set_top_p(1);
+  Sampling(request).set_top_k(0);
+  CHECK_FALSE(Check(request).has_value());
+  CHECK(sampling.top_p == 1);
+  CHECK(sampling.top_k == 0);
+  Sampling(request).Clear();
+  Sampling(request).set_remasking(v1::REMASKING_LOW_CONFIDENCE);
+  CHECK_FALSE(Check(request).has_value());
+  CHECK(sampling.block_length == 32);
+  CHECK(sampling.top_p == 1);
+}
+
 TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   v1::GenerateRequest request = Good();
   v1::SamplingOptions& sampling = Sampling(request);
@@ -84,6 +119,30 @@ TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   CHECK(valid.token_confidences);
 }
 
+TEST_CASE_METHOD(ValidateFixture, "validate: Dream's rules and their options arrive") {
+  v1::GenerateRequest request = Good();
+  v1::SamplingOptions& sampling = Sampling(request);
+  sampling.set_remasking(v1::REMASKING_ENTROPY);
+  sampling.set_top_p(0.95f);
+  sampling.set_top_k(std::numeric_limits<uint32_t>::max());
+  sampling.set_algorithm_temperature(0.5f);
+  CHECK_FALSE(Check(request).has_value());
+  CHECK(valid.request.sampling.remasking == engine::Remasking::kEntropy);
+  CHECK(valid.request.sampling.block_length == 128);
+  CHECK(valid.request.sampling.top_p == 0.95f);
+  CHECK(valid.request.sampling.top_k == std::numeric_limits<int32_t>::max());
+  CHECK(valid.request.sampling.algorithm_temperature == 0.5f);
+}
+
+TEST_CASE_METHOD(ValidateFixture, "validate: the options about end tokens arrive") {
+  v1::GenerateRequest request = Good();
+  Sampling(request).set_logits_eos_inf(true);
+  Sampling(request).set_confidence_eos_eot_inf(true);
+  CHECK_FALSE(Check(request).has_value());
+  CHECK(valid.request.sampling.logits_eos_inf);
+  CHECK(valid.request.sampling.confidence_eos_eot_inf);
+}
+
 TEST_CASE_METHOD(ValidateFixture,
                  "validate: the default block is the canvas where 32 does not divide it") {
   v1::GenerateRequest request = Good();
@@ -113,8 +172,31 @@ TEST_CASE_METHOD(ValidateFixture, "validate: each bad option alone is named with
       {"sampling.cfg_scale: 101", [](R& r) { Sampling(r).set_cfg_scale(101); }},
       {"sampling.remasking: 99 is no known value",
        [](R& r) { Sampling(r).set_remasking(static_cast<v1::Remasking>(99)); }},
-      {"sampling.remasking: REMASKING_ENTROPY is Dream's",
-       [](R& r) { Sampling(r).set_remasking(v1::REMASKING_ENTROPY); }},
+      {"sampling.block_length: 32 is not the canvas length 128",
+       [](R& r) {
+         Sampling(r).set_remasking(v1::REMASKING_ENTROPY);
+         Sampling(r).set_block_length(32);
+       }},
+      {"sampling.top_p: 0 is not above 0",
+       [](R& r) {
+         Sampling(r).set_remasking(v1::REMASKING_ENTROPY);
+         Sampling(r).set_top_p(0);
+       }},
+      {"sampling.algorithm_temperature: nan",
+       [](R& r) {
+         Sampling(r).set_remasking(v1::REMASKING_ORIGIN);
+         Sampling(r).set_algorithm_temperature(kNan);
+       }},
+      {"sampling.logits_eos_inf: is for LLaDA",
+       [](R& r) {
+         Sampling(r).set_remasking(v1::REMASKING_TOPK_MARGIN);
+         Sampling(r).set_logits_eos_inf(true);
+       }},
+      {"sampling.confidence_eos_eot_inf: is for LLaDA",
+       [](R& r) {
+         Sampling(r).set_remasking(v1::REMASKING_MASKGIT_PLUS);
+         Sampling(r).set_confidence_eos_eot_inf(true);
+       }},
       {"sampling.top_p: is for Dream", [](R& r) { Sampling(r).set_top_p(0.9f); }},
       {"sampling.top_k: is for Dream", [](R& r) { Sampling(r).set_top_k(5); }},
       {"sampling.algorithm_temperature: is for Dream",

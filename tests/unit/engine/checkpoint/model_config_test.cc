@@ -112,7 +112,8 @@ TEST_CASE("every switch that is not implemented is refused with its value") {
   };
   const std::vector<Case> cases = {
       {"architectures", Json::array({"LlamaForCausalLM"}),
-       "architectures is [\"LlamaForCausalLM\"]", "[\"LLaDAModelLM\"]"},
+       "architectures is [\"LlamaForCausalLM\"]",
+       "[\"LLaDAModelLM\"] or [\"DreamModel\"] or [\"LLaDAMoEModelLM\"]"},
       {"architectures", Json::array(), "architectures is []", "[\"LLaDAModelLM\"]"},
       {"architectures", "LLaDAModelLM", "architectures is \"LLaDAModelLM\"", "["},
       {"architectures", nullptr, "architectures is null", "["},
@@ -234,7 +235,9 @@ TEST_CASE("an error of a config file names the file") {
   };
   CHECK(message() == path + ": no such file");
   folder.Write("config.json", "{}");
-  CHECK(message() == path + ": architectures is absent; supported: [\"LLaDAModelLM\"]");
+  CHECK(message() == path +
+                         ": architectures is absent; supported: [\"LLaDAModelLM\"] or "
+                         "[\"DreamModel\"] or [\"LLaDAMoEModelLM\"]");
   folder.Write("config.json", Llada8b().dump());
   CHECK(ReadModelConfig(folder.path()).ok());
   folder.Write("config.json", std::string((1 << 20) + 1, ' '));

@@ -1,8 +1,10 @@
 // Deterministic mutations: whatever the input, an answer or a Status, and no undefined behaviour.
 #include <random>
 
+#include "engine/tokenizer/byte_level.h"
 #include "engine/tokenizer/chat_template.h"
 #include "engine/tokenizer/text_assembler.h"
+#include "engine/tokenizer/tokenizer_definition.h"
 #include "tests/unit/engine/tokenizer/test_files.h"
 
 namespace sparsed::testing {
@@ -201,6 +203,35 @@ TEST_CASE("mutated tokenizer.json") {
     for (const int32_t id : *ids) REQUIRE((id >= 0 && id < (*tokenizer)->vocab_size()));
   }
   CHECK(loaded > 300);
+}
+
+TEST_CASE("mutated vocab.json, merges.txt and their configuration") {
+  nlohmann::json vocabulary;
+  for (int byte = 0; byte < 256; ++byte) {
+    std::string character;
+    engine::AppendByteAlphabet(std::string(1, static_cast<char>(byte)), &character);
+    vocabulary[character] = byte;
+  }
+  vocabulary["ab"] = 256;
+  vocabulary["abc"] = 257;
+  const std::string files[] = {
+      vocabulary.dump(), "#version: 0.2\na b\nab c\n",
+      R"({"eos_token": "<x>", "additional_special_tokens": [{"content": "<y>"}],
+          "added_tokens_decoder": {"300": {"content": "<x>", "lstrip": true, "special": true},
+                                   "301": {"content": "<y>", "rstrip": true}}})"};
+  int loaded = 0;
+  for (uint32_t i = 0; i < 1500; ++i) {
+    INFO("seed " << i);
+    Mutator mutator(i);
+    std::string mutated[] = {files[0], files[1], files[2]};
+    mutated[i % 3] = mutator.Mutate(files[i % 3], kJsonWords);
+    const auto definition = engine::ParseQwen2Files(mutated[0], mutated[1], mutated[2], "");
+    loaded += definition.ok() ? 1 : 0;
+    if (!definition.ok()) {
+      REQUIRE(definition.status().code() == absl::StatusCode::kInvalidArgument);
+    }
+  }
+  CHECK(loaded > 50);
 }
 
 TEST_CASE("mutated chat templates") {

@@ -1,6 +1,4 @@
 // What a tokenizer.json may not say, and how the refusal names it.
-#include <filesystem>
-
 #include "tests/unit/engine/tokenizer/test_files.h"
 
 namespace sparsed::testing {
@@ -132,7 +130,7 @@ TEST_CASE("broken JSON is refused") {
   std::string deep(100000, '[');
   CHECK_FALSE(Tokenizer::Parse(deep, "").ok());
   Json sequence = ParseJsonText(R"({"type": "NFC"})");
-  for (int i = 0; i < 50; ++i) sequence = {{"type", "Sequence"}, {"normalizers", {sequence}}};
+  for (int i = 0; i < 20; ++i) sequence = {{"type", "Sequence"}, {"normalizers", {sequence}}};
   Json file = SmallTokenizer();
   file["normalizer"] = sequence;
   const auto nested = Tokenizer::Parse(file.dump(), "");
@@ -151,7 +149,7 @@ TEST_CASE("tokenizer_config.json may add tokens") {
   CHECK(tokenizer->Bytes(8, true).empty());
   CHECK(Ok(tokenizer->Encode("a<z>", Tokenizer::Special::kParse)) == std::vector<int32_t>{0, 9});
   const std::pair<std::string, std::string> refused[] = {
-      {"[", "tokenizer_config.json: not valid JSON"},
+      {"[", "tokenizer_config.json: not JSON: syntax error"},
       {"[]", "tokenizer_config.json: not an object"},
       {R"({"added_tokens_decoder": []})", "added_tokens_decoder: not an object"},
       {R"({"added_tokens_decoder": {"x": {"content": "q"}}})", "added_tokens_decoder.x: not an id"},
@@ -164,48 +162,6 @@ TEST_CASE("tokenizer_config.json may add tokens") {
     REQUIRE_FALSE(parsed.ok());
     CheckContains(std::string(parsed.status().message()), problem);
   }
-}
-
-TEST_CASE("Load: which files a folder must hold") {
-  namespace fs = std::filesystem;
-  const fs::path dir = fs::temp_directory_path() / "sparsed_tokenizer_load_test";
-  const auto write = [&](const std::string& name, const std::string& text) {
-    std::ofstream(dir / name, std::ios::binary) << text;
-  };
-  fs::remove_all(dir);
-  CHECK(Tokenizer::Load(dir.string()).status().code() == absl::StatusCode::kNotFound);
-  fs::create_directories(dir);
-  CHECK(Tokenizer::Load(dir.string()).status().code() == absl::StatusCode::kNotFound);
-
-  // As Dream ships it: no tokenizer.json.
-  write("vocab.json",
-        R"({"a": 0, "b": 1, "\u00c3": 2, "\u00a9": 3, "\u0120": 4, "ab": 5, "\u00c3\u00a9": 6})");
-  write("merges.txt", "#version: 0.2\na b\r\n\n\u00c3 \u00a9\n");
-  write("added_tokens.json", R"({"<m>": 8, "<e>": 7})");
-  write("tokenizer_config.json",
-        R"({"added_tokens_decoder": {"7": {"content": "<e>", "special": true}}})");
-  const auto tokenizer = Ok(Tokenizer::Load(dir.string()));
-  using Ids = std::vector<int32_t>;
-  CHECK(Ok(tokenizer->Encode("ab<e>ab\u00e9<m>", Tokenizer::Special::kParse)) ==
-        Ids{5, 7, 5, 6, 8});
-  CHECK(Ok(tokenizer->Encode("e\u0301 b", Tokenizer::Special::kParse)) == Ids{6, 4, 1});
-  CHECK(tokenizer->IsSpecial(8));
-
-  for (const auto& [name, text] : {std::pair<std::string, std::string>{"merges.txt", "a b c\n"},
-                                   {"merges.txt", "a z\n"},
-                                   {"vocab.json", "{"},
-                                   {"added_tokens.json", R"({"<q>": 0})"},
-                                   {"tokenizer_config.json", "7"},
-                                   {"tokenizer.json", "{}"}}) {
-    const std::string before = fs::exists(dir / name) ? ReadWholeFile((dir / name).string()) : "";
-    write(name, text);
-    const auto loaded = Tokenizer::Load(dir.string());
-    INFO(loaded.status().ToString());
-    CHECK(loaded.status().code() == absl::StatusCode::kInvalidArgument);
-    CheckContains(std::string(loaded.status().message()), dir.string() + "/" + name);
-    write(name, before);
-  }
-  fs::remove_all(dir);
 }
 
 }  // namespace

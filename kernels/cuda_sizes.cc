@@ -1,0 +1,34 @@
+#include "kernels/cuda_sizes.h"
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/device_sizes.h"
+
+namespace sparsed::kernels {
+namespace {
+
+class Sizes : public DeviceSizes {
+ public:
+  Sizes() {
+    device = "cuda";
+    activation_dtype = DType::kBF16;
+    bias_element_bytes = sizeof(uint16_t);
+    row_alignment = cuda::kRowAlignment;
+    backend_bytes = cuda::kGemmWorkspaceBytes + cuda::kSelectionScratchBytes;
+  }
+
+  absl::StatusOr<uint64_t> LinearBytes(int64_t out_features, int64_t in_features) override {
+    if (in_features % cuda::kColumnMultiple != 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("PackLinear: ", in_features,
+                       " columns; all parts need the same multiple of ", cuda::kColumnMultiple));
+    }
+    return cuda::PackedBytes(out_features, in_features);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceSizes> CudaSizes() { return std::make_unique<Sizes>(); }
+
+}  // namespace sparsed::kernels
