@@ -25,6 +25,23 @@ def test_prompt(client):
     assert all(0 < t.confidence <= 1 and t.commit_step < 32 for t in answer.tokens)
 
 
+def test_every_rule_of_remasking_fills_the_canvas_and_repeats(client):
+    rules = [("REMASKING_LOW_CONFIDENCE", {"confidence_eos_eot_inf": True}),
+             ("REMASKING_RANDOM", {}), ("REMASKING_ORIGIN", {"temperature": 0.4, "top_p": 0.9}),
+             ("REMASKING_MASKGIT_PLUS", {"top_k": 40}),
+             ("REMASKING_TOPK_MARGIN", {"algorithm_temperature": 0.5}),
+             ("REMASKING_ENTROPY", {"temperature": 0.2, "top_p": 0.95})]
+    requests = [g.GenerateRequest(prompt="The river", sampling=g.SamplingOptions(
+        gen_length=32, steps=8, seed=7, stop_at_end=False, remasking=g.Remasking.Value(rule),
+        **options)) for rule, options in rules]
+    alone = [list(client.generate(request).token_ids) for request in requests]
+    with ThreadPoolExecutor(len(requests)) as pool:
+        together = [list(answer.token_ids) for answer in pool.map(client.generate, requests)]
+    assert together == alone
+    assert all(len(ids) == 32 and MASK not in ids for ids in alone)
+    assert len({tuple(ids) for ids in alone}) > 3
+
+
 def test_initial_metadata_echoes_the_id(client):
     _, call = client.generate.with_call(short_request(request_id="abc"))
     assert dict(call.initial_metadata())["x-request-id"] == "abc"
