@@ -85,16 +85,15 @@ class HeldServer(Server):
 
     def __init__(self, folder):
         for file in pathlib.Path(MODEL_DIR).iterdir():
-            if file.name not in ("tokenizer.json", "tokenizer_config.json"):
+            if file.name != "tokenizer_config.json":
                 (folder / file.name).symlink_to(file)
         config = json.loads((pathlib.Path(MODEL_DIR) / "tokenizer_config.json").read_text())
         del config["chat_template"]
         (folder / "tokenizer_config.json").write_text(json.dumps(config))
-        # Whoever reads a pipe waits for its writer.
-        self._pipe = folder / "tokenizer.json"
-        os.mkfifo(self._pipe)
+        self._hold = folder.parent / "hold"
+        self._hold.touch()
         super().__init__("--max-batch-tokens", "256", "--model-name", "nano",
-                         model_dir=str(folder))
+                         model_dir=str(folder), faults=[f"hold:{self._hold}"])
         self.loading = True
 
     def __enter__(self):
@@ -104,7 +103,7 @@ class HeldServer(Server):
 
     def release(self):
         if self.loading:
-            self._pipe.write_bytes((pathlib.Path(MODEL_DIR) / "tokenizer.json").read_bytes())
+            self._hold.unlink()
             self.wait_for("serving")
             self.loading = False
 

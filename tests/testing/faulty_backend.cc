@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <limits>
 #include <map>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -26,6 +29,14 @@ absl::StatusOr<Fault> ParseFault(const std::string& text) {
       {"sync", {Kind::kSync, 2}},   {"nan", {Kind::kNan, 2}},
       {"slow", {Kind::kSlow, 3}},
   };
+  constexpr char kHold[] = "hold:";
+  if (absl::StartsWith(text, kHold)) {
+    Fault fault;
+    fault.kind = Kind::kHold;
+    fault.text = text;
+    fault.path = text.substr(std::strlen(kHold));
+    return fault;
+  }
   const std::vector<std::string> parts = absl::StrSplit(text, ':');
   const auto kind = kinds.find(parts[0]);
   std::vector<uint64_t> numbers(parts.size() - 1);
@@ -45,6 +56,21 @@ absl::StatusOr<Fault> ParseFault(const std::string& text) {
   fault.step = numbers[1];
   if (fault.kind == Kind::kSlow) fault.delay = std::chrono::milliseconds(numbers[2]);
   return fault;
+}
+
+absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> FaultyBackend::PackLinear(
+    std::span<const kernels::HostMatrix> parts, std::span<const float> bias) {
+  const auto fault = std::find_if(faults_.begin(), faults_.end(), [](const Fault& each) {
+    return each.kind == Fault::Kind::kHold;
+  });
+  if (fault != faults_.end()) {
+    Tell(*fault);
+    while (std::filesystem::exists(fault->path)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    faults_.erase(fault);
+  }
+  return inner().PackLinear(parts, bias);
 }
 
 absl::StatusOr<kernels::Buffer> FaultyBackend::Alloc(size_t bytes) {
@@ -68,7 +94,8 @@ absl::Status FaultyBackend::SampleRows(kernels::TensorView logits,
                                        float* confidences) {
   for (const kernels::SampleRow& row : rows) {
     const auto fault = std::find_if(faults_.begin(), faults_.end(), [&row](const Fault& each) {
-      return each.kind != Fault::Kind::kAlloc && each.seed == row.seed && each.step == row.step;
+      const bool of_request = each.kind != Fault::Kind::kAlloc && each.kind != Fault::Kind::kHold;
+      return of_request && each.seed == row.seed && each.step == row.step;
     });
     if (fault == faults_.end()) continue;
     Tell(*fault);
@@ -84,6 +111,7 @@ absl::Status FaultyBackend::Happen(const Fault& fault, const kernels::TensorView
                                    const kernels::SampleRow& row) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   switch (fault.kind) {
+    case Fault::Kind::kHold:
     case Fault::Kind::kAlloc:
       break;
     case Fault::Kind::kOperation:
