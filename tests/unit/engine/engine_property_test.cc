@@ -15,14 +15,10 @@ namespace {
 // ThreadSanitizer slows the plain products it needs fortyfold.
 #if defined(__SANITIZE_THREAD__)
 constexpr int kMixedRequests = 8;
-constexpr int kTrials = 4;
-constexpr int kOtherTrials = 1;
 #else
 constexpr int kMixedRequests = 40;
-constexpr int kTrials = 12;
-constexpr int kOtherTrials = 4;  // of the families beside LLaDA
 #endif
-constexpr int kOtherRequests = 6;
+constexpr int kOtherRequests = 6;  // of the families beside LLaDA
 
 // One of every family.
 constexpr const char* kShapes[] = {"tiny", "tiny-dream", "tiny-llada-moe"};
@@ -127,7 +123,7 @@ TEST_CASE("Select ratio 1 gives the bits of full attention") {
   const std::string shape = GENERATE(from_range(std::begin(kShapes), std::end(kShapes)));
   auto engine = MakeTinyCpuEngine(2, shape);
   std::mt19937 random(1);
-  const int trials = shape == kShapes[0] ? kTrials : kOtherTrials;
+  const int trials = shape == kShapes[0] ? 12 : 4;
   for (int trial = 0; trial < trials; ++trial) {
     CAPTURE(shape, trial);
     Request request = RandomRequest(random, engine->model_info());
