@@ -295,7 +295,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     if constexpr (kSelect) {
       if (selecting) {
         store = {MassBuffer(launch, mass.stage) + warp_row + lane / 4, kKeys / s.block_size,
-                 s.num_blocks, s.selection_ratio};
+                 s.num_blocks, s.selection_ratio, scale * s.selection_ratio};
         BarrierWait(barriers.MassEmpty(mass.stage), mass.parity ^ 1);
       }
     }
@@ -324,7 +324,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     // Of the tile before the products under way: it costs nothing while they are waited for.
     const auto store_mass = [&](int tile) {
       if constexpr (kSelect) {
-        if (selecting) StoreMass(tile_mass, rows.max, scale, store, tile, lane);
+        if (selecting) StoreMass(tile_mass, rows.max, store, tile, lane);
       }
     };
     // From scores to probabilities of the tile at hand.
@@ -387,7 +387,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     store_mass(info.tile);
     if constexpr (kSelect) {
       if (selecting) {
-        StoreRowMass<kHeadDim, kMass>(rows, scale, store, lane);
+        StoreRowMass<kHeadDim, kMass>(rows, store, lane);
         release(barriers.MassFull(mass.stage));
         mass.Advance(launch.scratch_buffers);
       }

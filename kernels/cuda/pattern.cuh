@@ -5,18 +5,19 @@
 
 namespace sparsed::kernels::cuda {
 
-// The keep-th largest of values[0, n), all >= 0: as unsigned integers the bit patterns of
+// A threshold between values[0, n), all >= 0, of which `keep` are no smaller, or, where ties make
+// that impossible, the keep-th largest itself: as unsigned integers the bit patterns of
 // non-negative floats order as the floats do. Whole warp; 1 <= keep <= n.
-__device__ inline uint32_t KthLargest(const float* values, int n, int keep, int lane) {
+__device__ inline uint32_t Threshold(const float* values, int n, int keep, int lane) {
   uint32_t threshold = 0;
 #pragma unroll 1
-  for (int bit = 31; bit >= 0; --bit) {
+  for (int bit = 30; bit >= 0; --bit) {
     const uint32_t trial = threshold | (1u << bit);
-    int count = 0;
-    for (int i = lane; i < n; i += 32) count += __float_as_uint(values[i]) >= trial ? 1 : 0;
-    if (static_cast<int>(__reduce_add_sync(0xffffffffu, static_cast<unsigned>(count))) >= keep) {
-      threshold = trial;
-    }
+    unsigned own = 0;
+    for (int i = lane; i < n; i += 32) own += __float_as_uint(values[i]) >= trial ? 1 : 0;
+    const int count = static_cast<int>(__reduce_add_sync(0xffffffffu, own));
+    if (count >= keep) threshold = trial;
+    if (count == keep) break;
   }
   return threshold;
 }
@@ -25,7 +26,7 @@ __device__ inline uint32_t KthLargest(const float* values, int n, int keep, int 
 // or above `limit`. Whole warp. row must be zero in the range beforehand.
 __device__ inline void MarkLargest(const float* values, int n, int keep, int first, int limit,
                                    uint64_t* row, int lane) {
-  const uint32_t threshold = KthLargest(values, n, keep, lane);
+  const uint32_t threshold = Threshold(values, n, keep, lane);
   int above = 0;
   for (int i = lane; i < n; i += 32) above += __float_as_uint(values[i]) > threshold ? 1 : 0;
   int ties_left =

@@ -78,7 +78,7 @@ __device__ void Importances(const AttentionItemRange& s, const Item& item, int f
   const int lanes = s.block_size / 4;
   const float area = static_cast<float>(s.block_size) * static_cast<float>(s.block_size);
   const float4 total = reinterpret_cast<const float4*>(space.row_mass)[lane];
-#pragma unroll 2
+#pragma unroll 4
   for (int j = first + space.thread / 32; j < n; j += kThreads / 32) {
     const float4 mass = reinterpret_cast<const float4*>(space.scratch + j * kItemRows)[lane];
     float sum = Exp2(mass.x - total.x) + Exp2(mass.y - total.y) + Exp2(mass.z - total.z) +

@@ -27,6 +27,7 @@ struct MassStore {
   int per_tile;    // attention blocks of a tile
   int num_blocks;
   float ratio;
+  float scale;  // of the running maximum: the attention's times the ratio
 };
 
 // Blanks the keys that do not exist and the groups that the warp's query block drops.
@@ -97,7 +98,7 @@ __device__ void Softmax(Rows<kHeadDim>& rows, float (&s)[64], float scale, float
 template <int kHeadDim>
 __device__ void PowerMass(Rows<kHeadDim>& rows, const float (&p)[64], float ratio,
                           const float (&rescale)[2], TileMass& mass) {
-  const auto power = [ratio](float x) { return Exp2(ratio * __log2f(x)); };
+  const auto power = [ratio](float x) { return Exp2(ratio * Log2(x)); };
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
 #pragma unroll
@@ -154,16 +155,16 @@ __device__ void StoreMassOf(const TileMass& mass, float base, const MassStore& s
     const float sum = QuadSumOfTwo(row[0], row[1], lane);
     const int block = tile * kBlocks + b;
     if ((lane & 2) == 0 && (kBlocks == 1 || block < store.num_blocks)) {
-      __stcs(store.scratch + block * kItemRows + (lane & 1) * 8, base + __log2f(sum));
+      __stcs(store.scratch + block * kItemRows + (lane & 1) * 8, base + Log2(sum));
     }
   }
 }
 
 // Stores log2 of the selection mass of the tile's attention blocks for the thread's two rows.
 // max: the running maxima that the probabilities of the tile are relative to.
-__device__ inline void StoreMass(const TileMass& mass, const float (&max)[2], float scale,
+__device__ inline void StoreMass(const TileMass& mass, const float (&max)[2],
                                  const MassStore& store, int tile, int lane) {
-  const float base = (lane & 1 ? max[1] : max[0]) * scale * store.ratio;
+  const float base = (lane & 1 ? max[1] : max[0]) * store.scale;
   if (store.per_tile == 1) {
     StoreMassOf<1>(mass, base, store, tile, lane);
   } else if (store.per_tile == 2) {
@@ -175,13 +176,12 @@ __device__ inline void StoreMass(const TileMass& mass, const float (&max)[2], fl
 
 // log2 of the whole mass of the thread's two rows, behind the blocks of the scratch.
 template <int kHeadDim, Mass kMass>
-__device__ void StoreRowMass(const Rows<kHeadDim>& rows, float scale, const MassStore& store,
-                             int lane) {
+__device__ void StoreRowMass(const Rows<kHeadDim>& rows, const MassStore& store, int lane) {
   const float sum = kMass == Mass::kPlain ? QuadSumOfTwo(rows.sum[0], rows.sum[1], lane)
                                           : QuadSumOfTwo(rows.mass_sum[0], rows.mass_sum[1], lane);
-  const float base = (lane & 1 ? rows.max[1] : rows.max[0]) * scale * store.ratio;
+  const float base = (lane & 1 ? rows.max[1] : rows.max[0]) * store.scale;
   if ((lane & 2) == 0) {
-    store.scratch[store.num_blocks * kItemRows + (lane & 1) * 8] = base + log2f(sum);
+    store.scratch[store.num_blocks * kItemRows + (lane & 1) * 8] = base + Log2(sum);
   }
 }
 
