@@ -115,11 +115,7 @@ absl::Status CudaBackend::Linear(TensorView out, TensorView x, const LinearWeigh
     return absl::InvalidArgumentError("Linear: a bias goes with a bf16 result, not accumulated");
   }
   if (x.rows == 0) return absl::OkStatus();
-  if (!packed.has_bias) return gemm_->Run(out, x, packed, accumulate);
-  // The product is added to the bias in float32 and rounded once, by the same algorithms.
-  SPARSED_CUDA_RETURN("Linear", LaunchFillRows(AsBf16(out), out.stride, packed.bias.as<Bf16>(),
-                                               out.rows, out.cols, stream_));
-  return gemm_->Run(out, x, packed, /*accumulate=*/true);
+  return gemm_->Run(out, x, packed, accumulate);
 }
 
 absl::Status CudaBackend::Rope(TensorView x, const int32_t* positions, const float* cos_sin,

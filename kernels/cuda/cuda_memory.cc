@@ -84,6 +84,7 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> CudaBackend::PackLinear(
   auto data = Alloc(PackedBytes(weight->out_features, weight->in_features));
   if (!data.ok()) return data.status();
   weight->data = std::move(*data);
+  if (absl::Status status = PackBias(bias, *weight); !status.ok()) return status;
   // Before the upload: trying algorithms overwrites the weight.
   if (absl::Status status = gemm_->ChooseAlgorithms(*weight); !status.ok()) return status;
   auto* target = weight->data.as<uint16_t>();
@@ -99,7 +100,6 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> CudaBackend::PackLinear(
       target += count;
     }
   }
-  if (absl::Status status = PackBias(bias, *weight); !status.ok()) return status;
   return weight;
 }
 

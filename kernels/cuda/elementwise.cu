@@ -32,12 +32,6 @@ __global__ void GatherRowsKernel(Bf16* out, int64_t out_stride, const Bf16* x, i
   }
 }
 
-__global__ void FillRowsKernel(Bf16* out, int64_t out_stride, const Bf16* row, int64_t cols) {
-  for (int64_t c = threadIdx.x * 8; c < cols; c += blockDim.x * 8) {
-    Store8(out + blockIdx.x * out_stride + c, Load8(row + c));
-  }
-}
-
 // Sum over the block, the same on every thread; the order of additions is fixed.
 __device__ float BlockSum(float value) {
   __shared__ float partial[32];
@@ -201,13 +195,6 @@ cudaError_t LaunchGatherRows(Bf16* out, int64_t out_stride, const Bf16* x, int64
   if (rows == 0) return cudaSuccess;
   GatherRowsKernel<<<Grid(rows), kThreads, 0, stream>>>(out, out_stride, x, x_stride, rows_index,
                                                         cols);
-  return cudaGetLastError();
-}
-
-cudaError_t LaunchFillRows(Bf16* out, int64_t out_stride, const Bf16* row, int64_t rows,
-                           int64_t cols, cudaStream_t stream) {
-  if (rows == 0) return cudaSuccess;
-  FillRowsKernel<<<Grid(rows), kThreads, 0, stream>>>(out, out_stride, row, cols);
   return cudaGetLastError();
 }
 

@@ -16,12 +16,20 @@ absl::Status GemmError(const std::string& what, cublasStatus_t status) {
       absl::StrCat("cuBLASLt ", what, ": ", cublasLtGetStatusString(status)));
 }
 
-GemmProblem::GemmProblem(const LinearWeight& weight, int64_t rows, int64_t x_stride,
+GemmProblem::GemmProblem(const GemmWeight& weight, int64_t rows, int64_t x_stride,
                          int64_t out_stride, DType out_dtype) {
   cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F);
   const cublasOperation_t transpose = CUBLAS_OP_T;
   cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSA, &transpose,
                                  sizeof(transpose));
+  if (weight.has_bias) {
+    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+    const void* bias = weight.bias.data();
+    cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
+                                   sizeof(epilogue));
+    cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
+                                   sizeof(bias));
+  }
   const auto in = static_cast<uint64_t>(weight.in_features);
   const auto out = static_cast<uint64_t>(weight.out_features);
   const auto count = static_cast<uint64_t>(rows);

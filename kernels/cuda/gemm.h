@@ -1,4 +1,5 @@
-// Matrix products through cuBLASLt: y = x W^T, bf16 in, float32 accumulation.
+// Matrix products through cuBLASLt: y = x W^T + b, bf16 in, float32 accumulation, to which the bias
+// is added before the one rounding.
 // Next: gemm_choice.cc (which of the library's algorithms run)
 #pragma once
 
@@ -21,8 +22,9 @@ namespace sparsed::kernels::cuda {
 // Products of up to so many rows may have an algorithm of their own, larger ones the reference.
 inline constexpr std::array<int64_t, 8> kRowBuckets = {16, 32, 64, 128, 256, 512, 1024, 2048};
 
-// The algorithms of one shape of weight and type of output. All give the same bits, row by row: the
-// reference's. None splits the reduction, so a row depends on neither the batch nor its size.
+// The algorithms of one shape of weight, with or without bias, and type of output. All give the
+// same bits, row by row: the reference's. None splits the reduction, so a row depends on neither
+// the batch nor its size.
 struct GemmAlgorithms {
   cublasLtMatmulAlgo_t reference;
   std::array<cublasLtMatmulAlgo_t, kRowBuckets.size()> by_rows;
@@ -40,7 +42,7 @@ struct GemmWeight : LinearWeight {
   Buffer data;
   Buffer bias;  // [out] bf16; empty where there is none
   const GemmAlgorithms* to_bf16 = nullptr;
-  const GemmAlgorithms* to_f32 = nullptr;  // logits
+  const GemmAlgorithms* to_f32 = nullptr;  // logits; null where there is a bias
 };
 
 class Gemm {
@@ -50,14 +52,14 @@ class Gemm {
                                                       size_t workspace_bytes);
   ~Gemm();
 
-  // Sets the weight's algorithms. Where its shape is new, they are tried, with random numbers in
-  // weight.data. Errors: INTERNAL (none fits), RESOURCE_EXHAUSTED.
+  // Sets the weight's algorithms. Its bias stands already; where its shape is new, they are tried,
+  // with random numbers in weight.data. Errors: INTERNAL (none fits), RESOURCE_EXHAUSTED.
   absl::Status ChooseAlgorithms(GemmWeight& weight);
-  // out [T, out] bf16 or f32; x [T, in] bf16.
+  // out [T, out] bf16 or f32; x [T, in] bf16. A weight with a bias gives bf16 and adds to nothing.
   absl::Status Run(TensorView out, TensorView x, const GemmWeight& weight, bool accumulate);
 
  private:
-  using Shape = std::tuple<int64_t, int64_t, DType>;  // in, out, type of the output
+  using Shape = std::tuple<int64_t, int64_t, bool, DType>;  // in, out, bias, type of the output
 
   Gemm() = default;
   absl::StatusOr<const GemmAlgorithms*> Choose(const GemmWeight& weight, DType out_dtype);
@@ -76,7 +78,7 @@ class Gemm {
 // The descriptors of one product, column-major as the library sees it: out^T = W x^T.
 class GemmProblem {
  public:
-  GemmProblem(const LinearWeight& weight, int64_t rows, int64_t x_stride, int64_t out_stride,
+  GemmProblem(const GemmWeight& weight, int64_t rows, int64_t x_stride, int64_t out_stride,
               DType out_dtype);
   ~GemmProblem();
   GemmProblem(const GemmProblem&) = delete;

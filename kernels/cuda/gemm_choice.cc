@@ -37,8 +37,8 @@ bool SplitsReduction(const cublasLtMatmulAlgo_t& algorithm) {
 
 // The library's proposals for a product of `rows` rows, best first, that split nothing.
 absl::StatusOr<std::vector<cublasLtMatmulAlgo_t>> Proposals(cublasLtHandle_t handle,
-                                                            const LinearWeight& weight,
-                                                            int64_t rows, DType out_dtype,
+                                                            const GemmWeight& weight, int64_t rows,
+                                                            DType out_dtype,
                                                             size_t workspace_bytes) {
   const GemmProblem problem(weight, rows, weight.in_features, weight.out_features, out_dtype);
   cublasLtMatmulPreference_t preference = nullptr;
@@ -94,12 +94,13 @@ class GemmTrial {
     return absl::OkStatus();
   }
 
-  // Whether both give the same bits for `rows` rows, alone and added to what was there. An
-  // algorithm that cannot run does not.
+  // Whether both give the same bits for `rows` rows, alone and, where that is done, added to what
+  // was there. An algorithm that cannot run does not.
   absl::StatusOr<bool> Agree(const cublasLtMatmulAlgo_t& reference,
                              const cublasLtMatmulAlgo_t& candidate, int64_t rows) {
     for (const bool accumulate : {false, true}) {
-      if (accumulate && out_dtype_ == DType::kF32) break;  // logits are never added to
+      // Logits are never added to, nor is a product with a bias.
+      if (accumulate && (out_dtype_ == DType::kF32 || weight_.has_bias)) break;
       if (absl::Status status = Product(reference, expected_, rows, accumulate); !status.ok()) {
         return status;
       }
@@ -143,15 +144,16 @@ class GemmTrial {
 absl::Status Gemm::ChooseAlgorithms(GemmWeight& weight) {
   const auto to_bf16 = Choose(weight, DType::kBF16);
   if (!to_bf16.ok()) return to_bf16.status();
+  weight.to_bf16 = *to_bf16;
+  if (weight.has_bias) return absl::OkStatus();
   const auto to_f32 = Choose(weight, DType::kF32);
   if (!to_f32.ok()) return to_f32.status();
-  weight.to_bf16 = *to_bf16;
   weight.to_f32 = *to_f32;
   return absl::OkStatus();
 }
 
 absl::StatusOr<const GemmAlgorithms*> Gemm::Choose(const GemmWeight& weight, DType out_dtype) {
-  const Shape shape = {weight.in_features, weight.out_features, out_dtype};
+  const Shape shape = {weight.in_features, weight.out_features, weight.has_bias, out_dtype};
   if (const auto known = chosen_.find(shape); known != chosen_.end()) return &known->second;
   const auto large = Proposals(handle_, weight, kReferenceRows, out_dtype, workspace_bytes_);
   if (!large.ok()) return large.status();

@@ -42,10 +42,6 @@ cudaError_t LaunchGatherRows(Bf16* out, int64_t out_stride, const Bf16* x, int64
 cudaError_t LaunchCountBits(const uint64_t* words, int64_t num_words, int64_t* count,
                             cudaStream_t stream);
 
-// out[r] = row; row [cols] lies at a multiple of 16 bytes, cols is a multiple of 8.
-cudaError_t LaunchFillRows(Bf16* out, int64_t out_stride, const Bf16* row, int64_t rows,
-                           int64_t cols, cudaStream_t stream);
-
 // Random bf16 values in (-1, 1), for trying products.
 cudaError_t LaunchFillRandom(Bf16* out, int64_t count, uint64_t seed, cudaStream_t stream);
 
