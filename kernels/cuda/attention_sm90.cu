@@ -308,8 +308,8 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     TileMass tile_mass;
     TileInfo info;
 
-    const auto wait_key = [&] {
-      BarrierWait(barriers.KeyFull(key.stage), key.parity);
+    const auto wait_key = [&] { BarrierWait(barriers.KeyFull(key.stage), key.parity); };
+    const auto read_info = [&] {
       // One lane reads: the same that tells the producer when the word may be overwritten.
       uint32_t word = 0;
       if (lane == 0) word = tile_info[key.stage];
@@ -339,6 +339,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     };
 
     wait_key();
+    read_info();
     BarrierWait(barriers.QueryFull(group), query_parity);
     query_parity ^= 1;
     if (info.tile == kNoTile) {
@@ -363,11 +364,13 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
       WgmmaFence();
       IssueScores<kHeadDim>(scores, query, keys());
       WgmmaCommit();
+      Rescale(rows, rescale);
       BarrierWait(barriers.ValueFull(value.stage), value.parity);
       WgmmaFence();
       IssueValues<kHeadDim>(rows.out, p, values());
       WgmmaCommit();
       NamedArrive<256>(kTurnBarrier + (group ^ 1));
+      read_info();
       store_mass(tile);
       WgmmaWait<1>();
       PinRegisters(scores);
@@ -378,8 +381,8 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
       release(barriers.ValueEmpty(value.stage));
       value.Advance();
       Pack(p, scores);
-      Rescale(rows, rescale);
     }
+    Rescale(rows, rescale);
     BarrierWait(barriers.ValueFull(value.stage), value.parity);
     WgmmaFence();
     IssueValues<kHeadDim>(rows.out, p, values());

@@ -60,36 +60,50 @@ __device__ inline float FourSum(const float (&v)[4]) { return (v[0] + v[1]) + (v
 template <int kHeadDim, Mass kMass>
 __device__ void Softmax(Rows<kHeadDim>& rows, float (&s)[64], float scale, float (&rescale)[2],
                         TileMass& mass) {
+  // The two rows side by side, the maxima in two chains each: alone on its scheduler, a warp waits
+  // for every instruction that needs the one before.
+  float tile_max[2][2] = {{s[0], s[2]}, {s[4], s[6]}};
+#pragma unroll
+  for (int j = 0; j < 16; ++j) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      tile_max[j % 2][r] = fmaxf(tile_max[j % 2][r], fmaxf(s[4 * j + 2 * r], s[4 * j + 2 * r + 1]));
+    }
+  }
+  const float high[2] = {fmaxf(tile_max[0][0], tile_max[1][0]),
+                         fmaxf(tile_max[0][1], tile_max[1][1])};
+  float base[2];
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    float tile_max = kNegativeInfinity;
-#pragma unroll
-    for (int j = 0; j < 16; ++j) {
-      tile_max = fmaxf(tile_max, fmaxf(s[4 * j + 2 * r], s[4 * j + 2 * r + 1]));
-    }
-    const float new_max = fmaxf(rows.max[r], QuadMax(tile_max));
-    const float base = new_max == kNegativeInfinity ? 0 : new_max * scale;
-    rescale[r] = Exp2(rows.max[r] * scale - base);
+    const float new_max = fmaxf(rows.max[r], QuadMax(high[r]));
+    base[r] = new_max == kNegativeInfinity ? 0 : new_max * scale;
+    rescale[r] = Exp2(rows.max[r] * scale - base[r]);
     rows.max[r] = new_max;
-    float sum[4] = {};
-    float power[4] = {};
+  }
+  float sum[2][4] = {};
+  float power[2][4] = {};
 #pragma unroll
-    for (int j = 0; j < 16; ++j) {
+  for (int j = 0; j < 16; ++j) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
 #pragma unroll
       for (int i = 4 * j + 2 * r; i < 4 * j + 2 * r + 2; ++i) {
-        s[i] = Exp2(s[i] * scale - base);
-        sum[j / 4] += s[i];
-        if constexpr (kMass == Mass::kSquare) power[j / 4] += s[i] * s[i];
+        s[i] = Exp2(s[i] * scale - base[r]);
+        sum[r][j / 4] += s[i];
+        if constexpr (kMass == Mass::kSquare) power[r][j / 4] += s[i] * s[i];
       }
     }
-    rows.sum[r] = rows.sum[r] * rescale[r] + FourSum(sum);
+  }
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    rows.sum[r] = rows.sum[r] * rescale[r] + FourSum(sum[r]);
     if constexpr (kMass == Mass::kSquare) {
-      rows.mass_sum[r] = rows.mass_sum[r] * rescale[r] * rescale[r] + FourSum(power);
+      rows.mass_sum[r] = rows.mass_sum[r] * rescale[r] * rescale[r] + FourSum(power[r]);
     }
 #pragma unroll
     for (int g = 0; g < 4; ++g) {
-      if constexpr (kMass == Mass::kPlain) mass.group[r][g] = sum[g];
-      if constexpr (kMass == Mass::kSquare) mass.group[r][g] = power[g];
+      if constexpr (kMass == Mass::kPlain) mass.group[r][g] = sum[r][g];
+      if constexpr (kMass == Mass::kSquare) mass.group[r][g] = power[r][g];
     }
   }
 }
