@@ -6,7 +6,8 @@
 
 Rivals: SDPA with cuDNN and with FlashAttention-2, FlexAttention (compiled; what SparseD's published
 code runs) dense and with the same blocks, and the published way to build a pattern, a loop over the
-query blocks with whole softmax rows. Inputs are normal random bf16. Every case is a list of
+query blocks with whole softmax rows. Inputs are normal random bf16. Patterns are random, and those
+that nano's heads choose for a prompt of the evaluation set (--nano), tiled up to the length. Every case is a list of
 contestants which take turns, --rounds times; a turn is as many calls as fill --turn seconds, timed
 by the wall clock from the first call to the end of the last on the device. The card runs at its
 power limit, so what ran just before changes a turn's clock: each round has another random order.
@@ -20,8 +21,10 @@ the clock, power and temperature; each number has the medians over its own turns
 import argparse
 import ctypes
 import datetime
+import gzip
 import json
 import math
+import os
 import random
 import statistics
 import subprocess
@@ -33,6 +36,8 @@ import torch._dynamo
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+import pytorch_cpu_step
 
 BLOCK = 128
 
@@ -133,52 +138,78 @@ class Contestant:
         return row
 
 
-def pattern(heads, blocks, density):
-    """Random kept columns, as many in every row: ascending indices [H, n, kept]."""
+def random_pattern(heads, blocks, density):
+    """[H, n, n], true where a block is kept: random columns, as many in every row."""
     kept = max(1, round(density * blocks))
-    order = torch.rand(heads, blocks, blocks, device="cuda").argsort(-1)[..., :kept]
-    return order.sort(-1).values.to(torch.int32)
+    order = torch.rand(heads, blocks, blocks, device="cuda").argsort(-1)
+    return order < kept  # a random permutation has `kept` such places
 
 
-def to_bits(columns, blocks):
+def to_bits(kept):
+    heads, blocks, _ = kept.shape
     words = (blocks + 63) // 64
-    heads = columns.shape[0]
-    flags = torch.zeros(heads, blocks, words * 64, dtype=torch.int64, device="cuda")
-    flags.scatter_(-1, columns.long(), 1)
+    flags = F.pad(kept, (0, words * 64 - blocks)).long()
     shifts = torch.arange(64, device="cuda")
     return (flags.view(heads, blocks, words, 64) << shifts).sum(-1)
 
 
-def to_block_mask(columns, blocks):
-    heads, _, kept = columns.shape
-    indices = torch.zeros(1, heads, blocks, blocks, dtype=torch.int32, device="cuda")
-    indices[0, :, :, :kept] = columns
-    count = torch.full((1, heads, blocks), kept, dtype=torch.int32, device="cuda")
-    none = torch.zeros_like(count)
-    return BlockMask.from_kv_blocks(none, torch.zeros_like(indices), count, indices,
-                                    BLOCK_SIZE=(BLOCK, BLOCK))
+def to_block_mask(kept):
+    """FlexAttention's: the kept columns first, in ascending order, and how many they are."""
+    indices = torch.argsort(~kept, dim=-1, stable=True).to(torch.int32)[None]
+    count = kept.sum(-1, dtype=torch.int32)[None]
+    return BlockMask.from_kv_blocks(torch.zeros_like(count), torch.zeros_like(indices), count,
+                                    indices, BLOCK_SIZE=(BLOCK, BLOCK))
 
 
-def published_selection(q, k, scale, share, first_canvas):
+def published_selection(q, k, scale, share, first_canvas, size=BLOCK):
     """Patterns as the published code builds them: per query block the softmax over all keys, its
     means over the key blocks, the best ones; then the same over the canvas keys alone."""
     heads, tokens = q.shape[1], q.shape[2]
-    blocks = tokens // BLOCK
-    mask = torch.zeros(heads, blocks, blocks, dtype=torch.bool, device="cuda")
+    blocks = tokens // size
+    mask = torch.zeros(heads, blocks, blocks, dtype=torch.bool, device=q.device)
     for first in (0, first_canvas):
-        keys = k[0, :, first * BLOCK:].transpose(1, 2)
+        keys = k[0, :, first * size:].transpose(1, 2)
         columns = blocks - first
         keep = min(columns, int(columns * share) + 1)
         for block in range(blocks):
-            rows = q[0, :, block * BLOCK:(block + 1) * BLOCK]
+            rows = q[0, :, block * size:(block + 1) * size]
             weights = torch.softmax(torch.matmul(rows, keys) * scale, -1, dtype=torch.float32)
-            importance = weights.to(q.dtype).view(heads, BLOCK, columns, BLOCK).mean((1, 3))
+            importance = weights.to(q.dtype).view(heads, size, columns, size).mean((1, 3))
             best = importance.topk(keep, -1).indices
-            row = torch.zeros(heads, columns, dtype=torch.bool, device="cuda").scatter_(-1, best, True)
+            row = torch.zeros(heads, columns, dtype=torch.bool, device=q.device).scatter_(
+                -1, best, True)
             if first == 0:
                 row[:, first_canvas:] = False
             mask[:, block, first:] |= row
     return mask
+
+
+class NanoHeads(pytorch_cpu_step.Llada):
+    """nano, which also keeps the queries and keys of every layer."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.kept = []
+
+    def attend(self, q, k, v):
+        self.kept.append((q, k))
+        return super().attend(q, k, v)
+
+
+@torch.inference_mode()
+def nano_patterns(folder, data, heads=32, tokens=4096, size=32, share=0.3):
+    """[heads, 128, 128]: what nano's heads, layer by layer, keep of 4,096 tokens in blocks of 32
+    at the first step of an answer: prompt, then masks."""
+    with gzip.open(data, "rt") as file:
+        example = next(e for e in map(json.loads, file) if e["length"] == tokens)
+    nano = NanoHeads(folder)
+    mask = [nano.config["mask_token_id"]] * (tokens - len(example["prompt_ids"]))
+    nano.logits(torch.tensor(example["prompt_ids"] + mask), slice(-1, None))
+    patterns = [published_selection(q[None].cuda(), k[None].cuda(), 1 / math.sqrt(q.shape[-1]), share,
+                                    -(-len(example["prompt_ids"]) // size), size)
+                for q, k in nano.kept]
+    per_layer = heads // len(patterns)
+    return torch.cat([p[:per_layer] for p in patterns])
 
 
 class Bench:
@@ -188,6 +219,7 @@ class Bench:
         self.sensors = Sensors()
         torch._dynamo.config.recompile_limit = 64  # else FlexAttention leaves its fused path
         self.flex = torch.compile(flex_attention, dynamic=False)
+        self.nano = nano_patterns(options.nano, options.data) if options.nano else None
         self.cases = []
         self.random = random.Random(1)
         self.began = time.monotonic()
@@ -281,18 +313,22 @@ class Bench:
             self.case(f"{label}, published selection", [Contestant(
                 "published selection", lambda: published_selection(q, k, scale, 0.3, blocks - 1),
                 turns=None if tokens < 50000 else 1)], 3)
-        for density in densities:
-            columns = pattern(heads, blocks, density)
-            bits = to_bits(columns, blocks)
-            kept = columns.shape[-1] / blocks
-            block_mask = to_block_mask(columns, blocks)
+        patterns = [("random pattern", random_pattern(heads, blocks, d)) for d in densities]
+        if self.nano is not None and densities and blocks % self.nano.shape[-1] == 0:
+            times = blocks // self.nano.shape[-1]
+            patterns.append(("nano's patterns", self.nano[:heads].repeat_interleave(times, -1)
+                             .repeat_interleave(times, -2)))
+        for name, pattern in patterns:
+            bits = to_bits(pattern)
+            kept = pattern.float().mean().item()
+            block_mask = to_block_mask(pattern)
             flex = lambda: self.flex(q, k, v, block_mask=block_mask, enable_gqa=grouped)
             contestants = [
                 Contestant("sparsed full", call(), flops),
                 Contestant("sparsed sparse", call(mask=bits.data_ptr()), flops * kept, our_output,
                            lambda: rows_first(flex())),
                 Contestant("FlexAttention", flex, flops * kept)]
-            self.case(f"{label}, random pattern {kept:.3f}", contestants, rounds)
+            self.case(f"{label}, {name} {kept:.3f}", contestants, rounds)
             self.cases[-1]["density"] = kept
         del q, k, v, own, out
         torch.cuda.empty_cache()
@@ -314,6 +350,11 @@ def main():
     parser.add_argument("--library", required=True, help="libsparsed_attention_shim.so")
     parser.add_argument("--tokens", type=int, nargs="*", default=[4096, 16384, 65536, 131072])
     parser.add_argument("--density", type=float, nargs="*", default=[0.1, 0.3, 0.5])
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    parser.add_argument("--nano", default=os.path.join(root, "deploy/models/nano"),
+                        help="whose heads give the patterns that are not random; '' for none")
+    parser.add_argument("--data", default=os.path.join(root, "tests/golden/eval/dev.jsonl.gz"),
+                        help="evaluation set with nano's prompt")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--turn", type=float, default=0.1, help="seconds of a contestant's turn")
     parser.add_argument("--commit", help="of the library, where it cannot be asked")

@@ -82,6 +82,10 @@ class Llada:
             self.tables[tokens] = (angles.cos(), angles.sin())
         return self.tables[tokens]
 
+    def attend(self, q, k, v):
+        # With a batch dimension: without one PyTorch leaves its flash kernel.
+        return F.scaled_dot_product_attention(q[None], k[None], v[None])[0]
+
     def block(self, x, w, cos, sin):
         eps, heads = self.config["rms_norm_eps"], self.config["n_heads"]
         split = lambda y: y.view(y.shape[0], heads, -1).transpose(0, 1)
@@ -89,8 +93,7 @@ class Llada:
         q = rotate(split(F.linear(h, w["q_proj"])), cos, sin)
         k = rotate(split(F.linear(h, w["k_proj"])), cos, sin)
         v = split(F.linear(h, w["v_proj"]))
-        # With a batch dimension: without one PyTorch leaves its flash kernel.
-        attended = F.scaled_dot_product_attention(q[None], k[None], v[None])[0]
+        attended = self.attend(q, k, v)
         x = x + F.linear(attended.transpose(0, 1).reshape(x.shape), w["attn_out"])
         h = rms_norm(x, w["ff_norm"], eps)
         return x + F.linear(F.silu(F.linear(h, w["ff_proj"])) * F.linear(h, w["up_proj"]),
