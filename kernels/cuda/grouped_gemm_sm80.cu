@@ -38,14 +38,19 @@ struct Operand {
 
 // Columns [depth, depth + kDepth) to shared memory; zeros for what lies beyond the rows or `limit`.
 __device__ void LoadOperand(uint32_t shared, const Operand& operand, int32_t depth, int32_t limit) {
+  constexpr int kStep = kThreads / kChunks;  // rows between those of a thread: the swizzle repeats
+  static_assert(kStep % 8 == 0);
   const int32_t chunk = static_cast<int32_t>(threadIdx.x) % kChunks;
   const int32_t column = depth + chunk * 8;
+  const int32_t row = static_cast<int32_t>(threadIdx.x) / kChunks;
+  const int32_t rows = column < limit ? operand.rows - row : 0;  // from the thread's first on
+  const Bf16* source = operand.first + row * operand.stride + column;
+  const uint32_t target = shared + Swizzled(row, chunk);
 #pragma unroll
-  for (int i = 0; i < kRows * kChunks / kThreads; ++i) {
-    const int32_t row = static_cast<int32_t>(threadIdx.x) / kChunks + i * (kThreads / kChunks);
-    const bool valid = row < operand.rows && column < limit;
-    const Bf16* source = valid ? operand.first + row * operand.stride + column : operand.first;
-    CopyAsync16(shared + Swizzled(row, chunk), source, valid);
+  for (int i = 0; i < kRows / kStep; ++i) {
+    const bool valid = i * kStep < rows;
+    CopyAsync16(target + i * kStep * kDepth * 2, valid ? source : operand.first, valid);
+    source += kStep * operand.stride;
   }
 }
 
