@@ -51,7 +51,7 @@ constexpr Shape kDreamShapes[] = {
 
 constexpr Shape kLladaMoeShapes[] = {
     {"llada-moe", 16, 16, 16, 2048, 1024, 157184, kLongContext, 156895, 156892, 156892, 64, 8, 0},
-    {"tiny-llada-moe", 3, 4, 2, 128, 32, 128, 512, 5, 1, 4, 8, 3, 1},
+    {"tiny-llada-moe", 3, 2, 1, 128, 32, 136, 512, 5, 1, 4, 8, 3, 1},
 };
 
 std::string LladaConfig(const Shape& shape) {

@@ -14,6 +14,7 @@ class Sizes : public DeviceSizes {
     activation_dtype = DType::kBF16;
     bias_element_bytes = sizeof(uint16_t);
     row_alignment = cuda::kRowAlignment;
+    has_experts = true;
     backend_bytes = cuda::kGemmWorkspaceBytes + cuda::kSelectionScratchBytes;
   }
 

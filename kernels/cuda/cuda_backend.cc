@@ -77,6 +77,7 @@ BackendInfo CudaBackend::Info() const {
   info.device = absl::StrCat("cuda:", ordinal_);
   info.description = description_;
   info.activation_dtype = DType::kBF16;
+  info.has_experts = true;
   info.row_alignment = kRowAlignment;
   info.memory_total_bytes = memory_total_bytes_;
   info.allocated_bytes = *allocated_bytes_;

@@ -1,18 +1,12 @@
 // Row-wise kernels: each moves its bytes once, 16 at a time. One block a row.
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/pieces.cuh"
 
 namespace sparsed::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr unsigned kMaxThreads = 1024;
-
-struct alignas(16) Bf16x8 {
-  __nv_bfloat162 pair[4];
-};
-
-__device__ Bf16x8 Load8(const Bf16* p) { return *reinterpret_cast<const Bf16x8*>(p); }
-__device__ void Store8(Bf16* p, const Bf16x8& v) { *reinterpret_cast<Bf16x8*>(p) = v; }
 
 __global__ void EmbedKernel(Bf16* out, int64_t out_stride, const Bf16* table, const int32_t* ids,
                             int64_t cols) {
@@ -45,16 +39,6 @@ __device__ float BlockSum(float value) {
   return sum;
 }
 
-// Eight floats from a 32-byte boundary.
-struct Float8 {
-  float v[8];
-};
-__device__ Float8 LoadFloat8(const float* p) {
-  const float4 a = reinterpret_cast<const float4*>(p)[0];
-  const float4 b = reinterpret_cast<const float4*>(p)[1];
-  return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
-}
-
 // A thread keeps its kChunks pieces of 8 columns in registers between the sum and the result.
 template <int kChunks>
 __global__ void RmsNormKernel(Bf16* out, int64_t out_stride, const Bf16* x, int64_t x_stride,
@@ -71,26 +55,38 @@ __global__ void RmsNormKernel(Bf16* out, int64_t out_stride, const Bf16* x, int6
   float sum = 0;
 #pragma unroll
   for (int k = 0; k < kChunks; ++k) {
-    if (first + k * step >= cols) continue;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float2 f = __bfloat1622float2(values[k].pair[i]);
-      sum += f.x * f.x + f.y * f.y;
-    }
+    if (first + k * step < cols) sum = AddSquares(sum, values[k]);
   }
   const float inverse = rsqrtf(BlockSum(sum) / static_cast<float>(cols) + eps);
 #pragma unroll
   for (int k = 0; k < kChunks; ++k) {
     if (first + k * step >= cols) continue;
-    const Float8 w = LoadFloat8(weight + first + k * step);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float2 f = __bfloat1622float2(values[k].pair[i]);
-      const float a = __bfloat162float(__float2bfloat16_rn(f.x * inverse)) * w.v[2 * i];
-      const float b = __bfloat162float(__float2bfloat16_rn(f.y * inverse)) * w.v[2 * i + 1];
-      values[k].pair[i] = __floats2bfloat162_rn(a, b);
-    }
+    ScaleTwice(values[k], inverse, LoadFloat8(weight + first + k * step));
     Store8(target + first + k * step, values[k]);
+  }
+}
+
+// One head to a group of kLanes lanes of a warp, a piece to a lane; groups take the heads of a row
+// in turn. A head's sum is added up in the same order whatever else is in its warp.
+template <int kLanes>
+__global__ void HeadNormKernel(Bf16* x, int64_t stride, const float* weight, float eps,
+                               int32_t heads, int32_t head_dim) {
+  const int32_t groups = static_cast<int32_t>(blockDim.x) / kLanes;
+  const int32_t group = static_cast<int32_t>(threadIdx.x) / kLanes;
+  const int32_t column = static_cast<int32_t>(threadIdx.x) % kLanes * 8;
+  // All lanes of a warp go round equally often: they exchange sums.
+  for (int32_t first = 0; first < heads; first += groups) {
+    const bool mine = first + group < heads && column < head_dim;
+    Bf16* piece = x + blockIdx.x * stride + int64_t{first + group} * head_dim + column;
+    Bf16x8 values = {};
+    if (mine) values = Load8(piece);
+    float sum = AddSquares(0, values);
+#pragma unroll
+    for (int d = kLanes / 2; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
+    if (!mine) continue;
+    ScaleTwice(values, rsqrtf(sum / static_cast<float>(head_dim) + eps),
+               LoadFloat8(weight + column));
+    Store8(piece, values);
   }
 }
 
@@ -169,6 +165,20 @@ cudaError_t LaunchRmsNorm(Bf16* out, int64_t out_stride, const Bf16* x, int64_t 
   if (pieces <= kThreads) return launch(RmsNormKernel<1>, 1);
   if (pieces <= 2 * kThreads) return launch(RmsNormKernel<2>, 2);
   return launch(RmsNormKernel<4>, 4);
+}
+
+cudaError_t LaunchHeadNorm(Bf16* x, int64_t stride, const float* weight, float eps, int64_t rows,
+                           int64_t heads, int32_t head_dim, cudaStream_t stream) {
+  if (rows == 0) return cudaSuccess;
+  const auto launch = [&](auto kernel) {
+    kernel<<<Grid(rows), kThreads, 0, stream>>>(x, stride, weight, eps, static_cast<int32_t>(heads),
+                                                head_dim);
+    return cudaGetLastError();
+  };
+  if (head_dim <= 64) return launch(HeadNormKernel<8>);
+  if (head_dim <= 128) return launch(HeadNormKernel<16>);
+  if (head_dim <= 256) return launch(HeadNormKernel<32>);
+  return cudaErrorInvalidValue;
 }
 
 cudaError_t LaunchRope(Bf16* x, int64_t stride, const int32_t* positions, const float* cos_sin,

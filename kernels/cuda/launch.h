@@ -42,12 +42,56 @@ cudaError_t LaunchGatherRows(Bf16* out, int64_t out_stride, const Bf16* x, int64
 cudaError_t LaunchCountBits(const uint64_t* words, int64_t num_words, int64_t* count,
                             cudaStream_t stream);
 
+// Each head of x in place, with the roundings of LaunchRmsNorm. head_dim is a multiple of 8, at
+// most 256; weight [head_dim] lies at a multiple of 16 bytes.
+cudaError_t LaunchHeadNorm(Bf16* x, int64_t stride, const float* weight, float eps, int64_t rows,
+                           int64_t heads, int32_t head_dim, cudaStream_t stream);
+
 // Random bf16 values in (-1, 1), for trying products.
 cudaError_t LaunchFillRandom(Bf16* out, int64_t count, uint64_t seed, cudaStream_t stream);
 
 // *different = how many of the 32-bit words of a and b differ.
 cudaError_t LaunchCountDifferences(const uint32_t* a, const uint32_t* b, int64_t num_words,
                                    int64_t* different, cudaStream_t stream);
+
+constexpr int kMaxExperts = 1024;
+
+// As kernels::Backend::RouteExperts, whose routing's parts these are; experts <= kMaxExperts.
+struct RouteLaunch {
+  const float* logits = nullptr;
+  int64_t stride = 0;
+  int64_t num_rows = 0;
+  int32_t num_experts = 0;
+  int32_t per_row = 0;
+  int32_t* rows = nullptr;
+  int32_t* first_slots = nullptr;
+  int32_t* slots = nullptr;
+  float* weights = nullptr;
+};
+cudaError_t LaunchRouteExperts(const RouteLaunch& launch, cudaStream_t stream);
+
+// out[t] += the weighted sum of the rows of x in t's slots: in float32, one rounding.
+cudaError_t LaunchSumExperts(Bf16* out, int64_t out_stride, const Bf16* x, int64_t x_stride,
+                             const int32_t* slots, const float* weights, int32_t per_row,
+                             int64_t rows, int64_t cols, cudaStream_t stream);
+
+constexpr int kMaxGroupedWeights = 256;  // of one launch: they travel as kernel arguments
+
+// out[s] = x[s] W_e^T for the slots s of some experts: expert e has [first_slots[e],
+// first_slots[e + 1]). in and out_features are multiples of 8.
+struct GroupedLaunch {
+  Bf16* out = nullptr;
+  const Bf16* x = nullptr;
+  int64_t out_stride = 0;
+  int64_t x_stride = 0;
+  int32_t in_features = 0;
+  int32_t out_features = 0;
+  const int32_t* first_slots = nullptr;  // on the device
+  int32_t num_experts = 0;
+  const Bf16* weights[kMaxGroupedWeights] = {};  // [out_features, in_features] each
+};
+// grid: persistent blocks.
+cudaError_t LaunchGroupedLinear(const GroupedLaunch& launch, int32_t grid, cudaStream_t stream);
 
 // One sequence of a packed attention launch. Its items are the tiles of 128 query rows of each
 // head.

@@ -213,14 +213,15 @@ double RowBytes(const engine::ModelInfo& model, const StepRows& rows, double ele
   const double q = double{1} * model.num_heads * model.head_dim;
   const double kv = double{1} * model.num_kv_heads * model.head_dim;
   const double norm = 2 * hidden;
-  double elements = rows.tokens * 2 * hidden;  // the embedding
+  const double turned = model.qk_norm ? 4 : 2;  // queries and keys: rotated, and normed before
+  double elements = rows.tokens * 2 * hidden;   // the embedding
   for (int32_t layer = 0; layer < model.num_layers; ++layer) {
     // With experts: the rows gathered for them, and the sum of their results.
     const double experts = model.HasExperts(layer) ? (3.0 * model.experts.per_row + 2) * hidden : 0;
     const double activation = 3 * FeedForwardWidth(model, layer) + experts;
     elements += layer + 1 < model.num_layers
-                    ? rows.tokens * (2 * norm + 2 * (q + kv) + activation)
-                    : rows.tokens * (norm + 2 * kv) + rows.query_rows * 2 * q +
+                    ? rows.tokens * (2 * norm + turned * (q + kv) + activation)
+                    : rows.tokens * (norm + turned * kv) + rows.query_rows * turned * q +
                           rows.head_rows * (2 * norm + activation);
   }
   return element_bytes * elements;

@@ -74,6 +74,20 @@ TEST_CASE("a GPU's needs are in bf16, and counted without one") {
   REQUIRE(needs.workspace_bytes > (64u << 20) + (160u << 20));
 }
 
+TEST_CASE("a model with experts is counted for a GPU to the byte") {
+  auto backend = kernels::CreateMeasuringBackend("cuda");
+  REQUIRE(backend.ok());
+  const uint64_t own = (*backend)->Info().allocated_bytes;
+  auto model = MakeSyntheticModel("tiny-llada-moe", 1, **backend);
+  REQUIRE(model.ok());
+  const ModelInfo& info = (*model)->info();
+  const uint64_t weights = (*backend)->Info().allocated_bytes - own;
+  const uint64_t norms =
+      info.num_layers * (2 * info.hidden_size + 2 * info.head_dim) + info.hidden_size;
+  const uint64_t angles = info.max_tokens * info.head_dim;
+  REQUIRE(weights == 2 * (info.parameters - norms) + 4 * (norms + angles));
+}
+
 struct Damage {
   std::string file;
   std::string from;

@@ -98,6 +98,7 @@ TEST_CASE("a measuring backend counts as the real one and computes nothing") {
   const auto cuda = CreateMeasuringBackend("cuda");
   REQUIRE(cuda.ok());
   CHECK((*cuda)->Info().activation_dtype == DType::kBF16);
+  CHECK((*cuda)->Info().has_experts);
   const uint64_t own = (*cuda)->Info().allocated_bytes;
   const auto counted = (*cuda)->PackLinear(std::span(&part, 1), bias);
   REQUIRE(counted.ok());

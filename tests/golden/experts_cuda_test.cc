@@ -1,0 +1,132 @@
+// A small model with experts on a GPU against the processor's float32. Without a device the cases
+// have nothing to run on and say so.
+//
+// The tolerance is that of golden_cuda_test.cc, of the mean square instead of the largest error:
+// rounding sends some rows whose shares are nearly equal to another expert, on the device and in a
+// plain implementation alike, though not the same rows.
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/golden/recording_backend.h"
+#include "tests/unit/engine/tiny_engine.h"
+
+namespace sparsed::testing {
+namespace {
+
+constexpr char kShape[] = "tiny-llada-moe";
+constexpr int kRepeats = 20;
+
+std::unique_ptr<engine::Engine> EngineOn(std::unique_ptr<kernels::Backend> backend,
+                                         Recording* recording) {
+  if (recording != nullptr) {
+    backend = std::make_unique<RecordingBackend>(std::move(backend), recording);
+  }
+  return engine::MakeTinyEngine(std::move(backend), 8192, kShape);
+}
+
+// Null where there is no device.
+std::unique_ptr<engine::Engine> DeviceEngine(Recording* recording) {
+  auto backend = kernels::CreateBackend({"cuda", 0});
+  if (backend.ok()) return EngineOn(std::move(*backend), recording);
+  WARN(std::string(backend.status().message()));
+  return nullptr;
+}
+
+std::vector<engine::Request> Requests(engine::SparseMode mode) {
+  std::vector<engine::Request> requests;
+  for (const int32_t prompt : {1, 60, 130, 301}) {
+    engine::Request& request = requests.emplace_back(engine::MakeTinyRequest(prompt, 64, 16, 64));
+    request.sparse.mode = mode;
+    request.sparse.block_size = std::vector<int32_t>{32, 64, 128}[requests.size() % 3];
+    request.sampling.seed = requests.size();
+  }
+  return requests;
+}
+
+// Of the first step of all requests.
+std::vector<std::vector<float>> FirstLogits(engine::Engine& engine, Recording& recording) {
+  recording.keep_logits = true;
+  for (const engine::Request& request : Requests(engine::SparseMode::kOff)) {
+    REQUIRE(engine.Start(request).ok());
+  }
+  REQUIRE(engine.Step().ok());
+  return recording.logits;
+}
+
+std::vector<std::vector<float>> LogitsOnProcessor(bool rounded) {
+  auto cpu = kernels::CreateBackend({"cpu", 0});
+  REQUIRE(cpu.ok());
+  Recording recording;
+  auto engine = EngineOn(*std::move(cpu), &recording);
+  if (rounded) recording.round_all_but_cols = engine->model_info().vocab_size;
+  return FirstLogits(*engine, recording);
+}
+
+double RootMeanSquare(const std::vector<std::vector<float>>& a,
+                      const std::vector<std::vector<float>>& b) {
+  REQUIRE(a.size() == b.size());
+  double sum = 0;
+  size_t count = 0;
+  for (size_t row = 0; row < a.size(); ++row) {
+    REQUIRE(a[row].size() == b[row].size());
+    for (size_t i = 0; i < a[row].size(); ++i, ++count) {
+      REQUIRE(std::isfinite(a[row][i]));
+      sum += std::pow(double{a[row][i]} - b[row][i], 2);
+    }
+  }
+  REQUIRE(count > 0);
+  return std::sqrt(sum / static_cast<double>(count));
+}
+
+std::vector<engine::Outcome> RunTogether(engine::Engine& engine,
+                                         const std::vector<engine::Request>& requests) {
+  std::vector<engine::SequenceId> ids;
+  for (const engine::Request& request : requests) ids.push_back(engine.Start(request).value());
+  const auto unfinished = [&](engine::SequenceId id) { return !engine.Find(id)->finished; };
+  while (std::any_of(ids.begin(), ids.end(), unfinished)) REQUIRE(engine.Step().ok());
+  std::vector<engine::Outcome> outcomes;
+  for (const engine::SequenceId id : ids) {
+    outcomes.push_back(engine::OutcomeOf(engine, id));
+    engine.Remove(id);
+  }
+  return outcomes;
+}
+
+}  // namespace
+
+TEST_CASE("On the device a model with experts is as near the processor's as bf16 allows") {
+  Recording recording;
+  auto engine = DeviceEngine(&recording);
+  if (engine == nullptr) return;
+  const auto exact = LogitsOnProcessor(/*rounded=*/false);
+  const double plain = RootMeanSquare(LogitsOnProcessor(/*rounded=*/true), exact);
+  const double error = RootMeanSquare(FirstLogits(*engine, recording), exact);
+  std::cout << "experts, first step: root mean square error of a logit " << error
+            << ", of a plain implementation in bf16 " << plain << "\n";
+  REQUIRE(error <= 2 * plain + 1e-5);
+}
+
+TEST_CASE("On the device a model with experts gives the same bits alone and in a batch") {
+  auto engine = DeviceEngine(nullptr);
+  if (engine == nullptr) return;
+  for (const engine::SparseMode mode : {engine::SparseMode::kOff, engine::SparseMode::kSparseD}) {
+    std::vector<engine::Request> requests = Requests(mode);
+    std::vector<engine::Outcome> alone;
+    for (const engine::Request& request : requests) {
+      alone.push_back(engine::RunAlone(*engine, request));
+    }
+    for (int repeat = 0; repeat < kRepeats; ++repeat) {
+      CAPTURE(repeat);
+      REQUIRE(RunTogether(*engine, requests) == alone);
+      std::reverse(requests.begin(), requests.end());
+      std::reverse(alone.begin(), alone.end());
+    }
+  }
+}
+
+}  // namespace sparsed::testing
