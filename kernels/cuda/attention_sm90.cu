@@ -2,12 +2,13 @@
 //
 // A persistent block of three warpgroups works through items, 128 query rows of one head each. One
 // thread of the first warpgroup produces: it walks the item's kept 128-key tiles and has the copy
-// engine bring K and V into rings of two stages. The other two warpgroups consume, 64 query rows
+// engine bring Q, K and V into rings of two stages. The other two warpgroups consume, 64 query rows
 // each: scores from shared memory, softmax in registers, values with the probabilities as register
 // operand. The product of the next tile's scores and that of this tile's values are issued
 // together, and the two warpgroups take turns in issuing, so that one computes exponentials while
-// the other's products run. In a select launch the first warpgroup's other warps turn the mass that
-// an item left in the scratch into patterns while the consumers work on the next item.
+// the other's products run. An item's output leaves through the place of its queries. In a select
+// launch the first warpgroup's other warps turn the mass that an item left in the scratch into
+// patterns while the consumers work on the next item.
 //
 // A dropped tile leaves the online softmax untouched, so a mask that keeps everything gives the
 // bits of full attention. Sequences start at multiples of 128 packed rows: no box touches two of
@@ -29,7 +30,7 @@ constexpr int kPatternThreads = 96;
 constexpr int kBoxColumns = 64;  // bf16 columns of a box: 128 bytes
 constexpr int kBoxBytes = AttentionMaps::kKeyRows * kBoxColumns * 2;
 constexpr int kQueryBoxBytes = AttentionMaps::kQueryRows * kBoxColumns * 2;
-constexpr int kOutBoxBytes = AttentionMaps::kOutRows * kBoxColumns * 2;
+constexpr int kWarpRowBytes = AttentionMaps::kOutRows * kBoxColumns * 2;  // of a warp in a box
 constexpr int kSelectFloats = 8192;  // importances of an item's query blocks
 
 template <int kHeadDim, bool kSelect>
@@ -37,14 +38,12 @@ struct Layout {
   static constexpr int kBoxes = kHeadDim / kBoxColumns;
   static constexpr int kTileBytes = kBoxes * kBoxBytes;
   static constexpr int kQueryBytes = kBoxes * kQueryBoxBytes;  // of a warpgroup
-  static constexpr int kOutBytes = kBoxes * kOutBoxBytes;      // of a warp
-  static constexpr int kQuery = 0;
-  static constexpr int kKey = kQuery + kGroups * kQueryBytes;
+  static constexpr int kQuery = 0;  // an item's output leaves through the place of its queries
+  static constexpr int kKey = kQuery + kStages * kGroups * kQueryBytes;
   static constexpr int kValue = kKey + kStages * kTileBytes;
-  static constexpr int kOut = kValue + kStages * kTileBytes;
-  static constexpr int kSelection = kOut + kWarps * kOutBytes;
+  static constexpr int kSelection = kValue + kStages * kTileBytes;
   static constexpr int kBarriers = kSelection + (kSelect ? (kItemRows + kSelectFloats) * 4 : 0);
-  static constexpr int kTileInfo = kBarriers + 8 * (2 * kGroups + 4 * kStages + 4);
+  static constexpr int kTileInfo = kBarriers + 8 * (2 * kGroups + 6) * kStages;
   // 1024: the base is aligned by hand.
   static constexpr int kBytes = kTileInfo + 4 * kStages + 1024;
 };
@@ -56,10 +55,12 @@ struct Barriers {
   __device__ uint32_t KeyEmpty(int stage) const { return base + 32 * stage + 8; }
   __device__ uint32_t ValueFull(int stage) const { return base + 32 * stage + 16; }
   __device__ uint32_t ValueEmpty(int stage) const { return base + 32 * stage + 24; }
-  __device__ uint32_t QueryFull(int group) const { return base + 64 + 16 * group; }
-  __device__ uint32_t QueryEmpty(int group) const { return base + 64 + 16 * group + 8; }
-  __device__ uint32_t MassFull(int buffer) const { return base + 96 + 16 * buffer; }
-  __device__ uint32_t MassEmpty(int buffer) const { return base + 96 + 16 * buffer + 8; }
+  __device__ uint32_t MassFull(int buffer) const { return base + 64 + 16 * buffer; }
+  __device__ uint32_t MassEmpty(int buffer) const { return base + 64 + 16 * buffer + 8; }
+  __device__ uint32_t QueryFull(int stage, int group) const {
+    return base + 96 + 32 * stage + 16 * group;
+  }
+  __device__ uint32_t QueryEmpty(int stage, int group) const { return QueryFull(stage, group) + 8; }
 };
 
 // Position in a ring: the stage and the parity of the round.
@@ -96,8 +97,7 @@ __device__ void Produce(const AttentionLaunch& launch, const CUtensorMap* q_map,
                         const CUtensorMap* k_map, const CUtensorMap* v_map, uint32_t shared,
                         const Barriers& barriers, volatile uint32_t* tile_info) {
   using L = Layout<kHeadDim, kSelect>;
-  Ring key, value;
-  uint32_t query_parity = 0;
+  Ring query, key, value;
   for (int index = blockIdx.x; index < launch.num_items; index += gridDim.x) {
     const Item item = FindItem(launch, index);
     const AttentionItemRange& s = *item.sequence;
@@ -126,21 +126,22 @@ __device__ void Produce(const AttentionLaunch& launch, const CUtensorMap* q_map,
       value.Advance();
     };
 
-    // The first keys before the queries: their place is free earlier.
+    // The queries first: their place has long been free.
+#pragma unroll
+    for (int group = 0; group < kGroups; ++group) {
+      BarrierWait(barriers.QueryEmpty(query.stage, group), query.parity ^ 1);
+      BarrierArriveExpect(barriers.QueryFull(query.stage, group), L::kQueryBytes);
+      LoadBoxes<L::kBoxes, kQueryBoxBytes>(
+          shared + L::kQuery +
+              static_cast<uint32_t>(query.stage * kGroups + group) * L::kQueryBytes,
+          q_map, item.head * kHeadDim,
+          s.query_row + item.tile * kItemRows + group * static_cast<int>(AttentionMaps::kQueryRows),
+          barriers.QueryFull(query.stage, group));
+    }
+    query.Advance();
     TileInfo info = walk.Next();
     TileInfo next = info.tile == kNoTile ? info : walk.Next();
     load_key(info, next.tile == kNoTile);
-#pragma unroll
-    for (int group = 0; group < kGroups; ++group) {
-      BarrierWait(barriers.QueryEmpty(group), query_parity ^ 1);
-      BarrierArriveExpect(barriers.QueryFull(group), L::kQueryBytes);
-      LoadBoxes<L::kBoxes, kQueryBoxBytes>(
-          shared + L::kQuery + static_cast<uint32_t>(group) * L::kQueryBytes, q_map,
-          item.head * kHeadDim,
-          s.query_row + item.tile * kItemRows + group * static_cast<int>(AttentionMaps::kQueryRows),
-          barriers.QueryFull(group));
-    }
-    query_parity ^= 1;
     while (next.tile != kNoTile) {
       const int tile = info.tile;
       info = next;
@@ -201,7 +202,8 @@ __device__ void IssueValues(float (&out)[kHeadDim / 2], const uint32_t (&p)[8][4
   }
 }
 
-// The output of the thread's two rows: through shared memory where all of the warp's 16 rows exist.
+// The output of the thread's two rows: through the place of the warp's queries, `staging`, where
+// all of the warp's 16 rows exist.
 template <int kHeadDim>
 __device__ void StoreRows(const Rows<kHeadDim>& rows, const AttentionLaunch& launch,
                           const CUtensorMap* out_map, const Item& item, uint32_t staging,
@@ -215,15 +217,13 @@ __device__ void StoreRows(const Rows<kHeadDim>& rows, const AttentionLaunch& lau
   const int token = item.tile * kItemRows + warp_row;
   const AttentionItemRange& s = *item.sequence;
   if (token + static_cast<int>(AttentionMaps::kOutRows) <= s.end_token) {
-    if (lane == 0) BulkWaitRead();  // of the item before
-    __syncwarp();
     const int row = lane % 16;
     const uint32_t row_address = staging + static_cast<uint32_t>(row) * 128;
 #pragma unroll
     for (int j = 0; j < kHeadDim / 8; j += 2) {
       const float* out = rows.out + 4 * j;
       const int chunk = (j % 8 + lane / 16) ^ (row % 8);
-      StoreMatrix4(row_address + static_cast<uint32_t>(j / 8 * kOutBoxBytes + chunk * 16),
+      StoreMatrix4(row_address + static_cast<uint32_t>(j / 8 * kQueryBoxBytes + chunk * 16),
                    PackBf16(out[0] * inverse[0], out[1] * inverse[0]),
                    PackBf16(out[2] * inverse[1], out[3] * inverse[1]),
                    PackBf16(out[4] * inverse[0], out[5] * inverse[0]),
@@ -235,7 +235,7 @@ __device__ void StoreRows(const Rows<kHeadDim>& rows, const AttentionLaunch& lau
 #pragma unroll
       for (int box = 0; box < kHeadDim / kBoxColumns; ++box) {
         BulkStore2d(out_map, item.head * kHeadDim + box * kBoxColumns, s.query_row + token,
-                    staging + static_cast<uint32_t>(box) * kOutBoxBytes);
+                    staging + static_cast<uint32_t>(box) * kQueryBoxBytes);
       }
       BulkCommit();
     }
@@ -265,25 +265,38 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
   const int warp = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 32 - 4, 0);
   const int group = warp / 4;
   const int warp_row = warp * 16;
-  const uint64_t query =
-      WgmmaDescriptor(shared + L::kQuery + static_cast<uint32_t>(group) * L::kQueryBytes, 16, 1024);
-  const uint32_t staging = shared + L::kOut + static_cast<uint32_t>(warp) * L::kOutBytes;
+  const uint32_t own_queries = shared + L::kQuery + static_cast<uint32_t>(group) * L::kQueryBytes;
   const float scale = launch.scale_log2;
-  Ring key, value, mass;
-  uint32_t query_parity = 0;
+  Ring query, key, value, mass;
   if (group == 1) NamedArrive<256>(kTurnBarrier);
 
   const auto release = [lane](uint32_t barrier) {
     __syncwarp();
     if (lane == 0) BarrierArrive(barrier);
   };
+  const uint64_t first_queries = WgmmaDescriptor(own_queries, 16, 1024);
   const uint64_t first_keys = WgmmaDescriptor(shared + L::kKey, 16, 1024);
   const uint64_t first_values = WgmmaDescriptor(shared + L::kValue, kBoxBytes, 1024);
+  const auto query_offset = [&] {
+    return static_cast<uint32_t>(query.stage * kGroups) * L::kQueryBytes;
+  };
+  const auto queries = [&] { return WgmmaAdvance(first_queries, query_offset()); };
   const auto keys = [&] {
     return WgmmaAdvance(first_keys, static_cast<uint32_t>(key.stage) * L::kTileBytes);
   };
   const auto values = [&] {
     return WgmmaAdvance(first_values, static_cast<uint32_t>(value.stage) * L::kTileBytes);
+  };
+  // Where the warp's output leaves.
+  const auto staging = [&] {
+    return own_queries + query_offset() + static_cast<uint32_t>(warp % 4) * kWarpRowBytes;
+  };
+  // The place of the item before, once the copy engine has read its output there.
+  const auto release_queries = [&] {
+    if (lane == 0) {
+      BulkWaitRead();
+      BarrierArrive(barriers.QueryEmpty(query.stage ^ 1, group));
+    }
   };
   for (int index = blockIdx.x; index < launch.num_items; index += gridDim.x) {
     const Item item = FindItem(launch, index);
@@ -295,7 +308,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     if constexpr (kSelect) {
       if (selecting) {
         store = {MassBuffer(launch, mass.stage) + warp_row + lane / 4, kKeys / s.block_size,
-                 s.num_blocks, s.selection_ratio, scale * s.selection_ratio};
+                 s.num_blocks, scale * s.selection_ratio};
         BarrierWait(barriers.MassEmpty(mass.stage), mass.parity ^ 1);
       }
     }
@@ -315,11 +328,10 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
       if (lane == 0) word = tile_info[key.stage];
       info = UnpackTile(__shfl_sync(0xffffffffu, word, 0));
     };
-    // The scores are there: their keys, and with the last ones the queries, are not needed again.
+    // The scores are there: their keys are not needed again.
     const auto release_key = [&] {
       release(barriers.KeyEmpty(key.stage));
       key.Advance();
-      if ((info.groups & kLastTile) && lane == 0) BarrierArrive(barriers.QueryEmpty(group));
     };
     // Of the tile before the products under way: it costs nothing while they are waited for.
     const auto store_mass = [&](int tile) {
@@ -334,22 +346,23 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
       if (kept != 15u || existing < kKeys) Blank(scores, existing, kept, lane);
       Softmax<kHeadDim, kMass>(rows, scores, scale, rescale, tile_mass);
       if constexpr (kMass == Mass::kPower) {
-        if (selecting) PowerMass(rows, scores, store.ratio, rescale, tile_mass);
+        if (selecting) PowerMass(rows, scores, s.selection_ratio, rescale, tile_mass);
       }
     };
 
     wait_key();
     read_info();
-    BarrierWait(barriers.QueryFull(group), query_parity);
-    query_parity ^= 1;
+    BarrierWait(barriers.QueryFull(query.stage, group), query.parity);
     if (info.tile == kNoTile) {
       release_key();
-      StoreRows(rows, launch, out_map, item, staging, warp_row, lane);
+      if (index != blockIdx.x) release_queries();
+      StoreRows(rows, launch, out_map, item, staging(), warp_row, lane);
+      query.Advance();
       continue;
     }
     NamedSync<256>(kTurnBarrier + group);
     WgmmaFence();
-    IssueScores<kHeadDim>(scores, query, keys());
+    IssueScores<kHeadDim>(scores, queries(), keys());
     WgmmaCommit();
     NamedArrive<256>(kTurnBarrier + (group ^ 1));
     WgmmaWait<0>();
@@ -357,12 +370,13 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     release_key();
     soften();
     Pack(p, scores);
+    if (index != blockIdx.x) release_queries();
     while (!(info.groups & kLastTile)) {
       const int tile = info.tile;
       wait_key();
       NamedSync<256>(kTurnBarrier + group);
       WgmmaFence();
-      IssueScores<kHeadDim>(scores, query, keys());
+      IssueScores<kHeadDim>(scores, queries(), keys());
       WgmmaCommit();
       Rescale(rows, rescale);
       BarrierWait(barriers.ValueFull(value.stage), value.parity);
@@ -399,7 +413,8 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     PinRegisters(rows.out);
     release(barriers.ValueEmpty(value.stage));
     value.Advance();
-    StoreRows(rows, launch, out_map, item, staging, warp_row, lane);
+    StoreRows(rows, launch, out_map, item, staging(), warp_row, lane);
+    query.Advance();
   }
   if (lane == 0) BulkWaitRead();
 }
@@ -423,10 +438,10 @@ __global__ void __launch_bounds__(kThreads, 1)
       BarrierInit(barriers.ValueEmpty(stage), kWarps);
       BarrierInit(barriers.MassFull(stage), kWarps);
       BarrierInit(barriers.MassEmpty(stage), 1);
-    }
-    for (int group = 0; group < kGroups; ++group) {
-      BarrierInit(barriers.QueryFull(group), 1);
-      BarrierInit(barriers.QueryEmpty(group), kWarps / kGroups);
+      for (int group = 0; group < kGroups; ++group) {
+        BarrierInit(barriers.QueryFull(stage, group), 1);
+        BarrierInit(barriers.QueryEmpty(stage, group), kWarps / kGroups);
+      }
     }
     FenceBarrierInit();
   }

@@ -26,8 +26,7 @@ struct MassStore {
   float* scratch;  // [block][row], at the thread's first row
   int per_tile;    // attention blocks of a tile
   int num_blocks;
-  float ratio;
-  float scale;  // of the running maximum: the attention's times the ratio
+  float scale;  // of the running maximum: the attention's times the selection's ratio
 };
 
 // Blanks the keys that do not exist and the groups that the warp's query block drops.
