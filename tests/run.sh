@@ -131,7 +131,8 @@ for part in "${parts[@]}"; do
       tests "release: unit and style" build/release --label-exclude '^(golden|integration)$' \
         --parallel "$jobs"
       tests "release: golden" build/release --label-regex '^golden$'
-      tests "release: integration" build/release --label-regex '^integration$'
+      tests "release: integration" build/release --label-regex '^integration$' \
+        --parallel "$jobs"
       ;;
     asan)
       phase "asan: build" build cpu-asan tests/{unit/kernels,unit/engine,unit/server,fuzz}/all ||
