@@ -53,10 +53,10 @@ step 1 "Installing packages"
 bash "$root/deploy/install-packages.sh" build
 
 step 2 "Building into build/release (a few minutes the first time)"
-# A compiler may take 1 GiB.
+# A compiler may take 1.25 GiB.
 jobs=$(nproc)
-memory_gib=$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)
-if ((memory_gib < jobs)); then jobs=$((memory_gib > 1 ? memory_gib : 1)); fi
+fitting=$(awk '/^MemAvailable:/ { print int($2 / 1048576 / 1.25) }' /proc/meminfo)
+if ((fitting < jobs)); then jobs=$((fitting > 1 ? fitting : 1)); fi
 mkdir -p "$root/build"
 cd "$root"
 cmake --preset release >build/quickstart-configure.log 2>&1 || {

@@ -7,9 +7,9 @@
 namespace sparsed::kernels {
 namespace {
 
-class Sizes : public DeviceSizes {
+class CudaSizeRules : public DeviceSizes {
  public:
-  Sizes() {
+  CudaSizeRules() {
     device = "cuda";
     activation_dtype = DType::kBF16;
     bias_element_bytes = sizeof(uint16_t);
@@ -30,6 +30,6 @@ class Sizes : public DeviceSizes {
 
 }  // namespace
 
-std::unique_ptr<DeviceSizes> CudaSizes() { return std::make_unique<Sizes>(); }
+std::unique_ptr<DeviceSizes> CudaSizes() { return std::make_unique<CudaSizeRules>(); }
 
 }  // namespace sparsed::kernels

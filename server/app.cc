@@ -38,10 +38,6 @@ namespace {
 // answer the ping of a graceful GOAWAY, as one without open calls may not.
 constexpr std::chrono::seconds kShutdownGrace(1);
 
-Duration ToDuration(double seconds) {
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
-}
-
 uint64_t RandomBits() {
   std::random_device device;
   return static_cast<uint64_t>(device()) << 32 | device();

@@ -16,4 +16,8 @@ inline Clock SteadyClock() {
 
 inline double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
+inline Duration ToDuration(double seconds) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
+
 }  // namespace sparsed::server

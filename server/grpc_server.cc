@@ -30,7 +30,7 @@ class WithoutPlugins final : public grpc::ServerBuilderOption {
   }
 };
 
-int Milliseconds(double seconds) { return static_cast<int>(seconds * 1000); }
+int WholeMilliseconds(double seconds) { return static_cast<int>(seconds * 1000); }
 
 void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
   constexpr int kMaxSendBytes = 16 << 20;
@@ -42,15 +42,15 @@ void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
       // A second server on the port must fail, not share it.
       {GRPC_ARG_ALLOW_REUSEPORT, 0},
       {GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(config.max_concurrent_streams)},
-      {GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(config.keepalive_seconds)},
-      {GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(config.keepalive_timeout_seconds)},
+      {GRPC_ARG_KEEPALIVE_TIME_MS, WholeMilliseconds(config.keepalive_seconds)},
+      {GRPC_ARG_KEEPALIVE_TIMEOUT_MS, WholeMilliseconds(config.keepalive_timeout_seconds)},
       {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1},
       {GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 30000},
       {GRPC_ARG_HTTP2_MAX_PING_STRIKES, 2},
-      {GRPC_ARG_MAX_CONNECTION_IDLE_MS, Milliseconds(config.max_connection_idle_seconds)},
-      {GRPC_ARG_MAX_CONNECTION_AGE_MS, Milliseconds(config.max_connection_age_seconds)},
-      {GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, Milliseconds(config.max_request_seconds)},
-      {GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(config.handshake_timeout_seconds)},
+      {GRPC_ARG_MAX_CONNECTION_IDLE_MS, WholeMilliseconds(config.max_connection_idle_seconds)},
+      {GRPC_ARG_MAX_CONNECTION_AGE_MS, WholeMilliseconds(config.max_connection_age_seconds)},
+      {GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, WholeMilliseconds(config.max_request_seconds)},
+      {GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, WholeMilliseconds(config.handshake_timeout_seconds)},
   };
   for (const auto& [name, value] : arguments) builder.AddChannelArgument(name, value);
 }

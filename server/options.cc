@@ -74,7 +74,7 @@ Option Number(const char* name, double Config::*field, double least, int64_t mos
   return option;
 }
 
-Option Seconds(const char* name, double Config::*field, double least, const char* help) {
+Option SecondsOption(const char* name, double Config::*field, double least, const char* help) {
   return Number(name, field, least, kMostSeconds, "a number of seconds", help);
 }
 
@@ -186,11 +186,11 @@ std::vector<Option> RequestOptions() {
              "together; 1: all do"),
       Integer("max-mask-cache-mib", &C::max_mask_cache_mib, 1, 1 << 20,
               "Memory for SparseD's patterns, in MiB"),
-      Seconds("max-request-seconds", &C::max_request_seconds, 0.001,
-              "Longest time of a request, where the client sets no earlier deadline"),
-      Seconds("slow-client-seconds", &C::slow_client_seconds, 0.1,
-              "A stream whose client leaves text unread for this long is ended"),
-      Seconds(
+      SecondsOption("max-request-seconds", &C::max_request_seconds, 0.001,
+                    "Longest time of a request, where the client sets no earlier deadline"),
+      SecondsOption("slow-client-seconds", &C::slow_client_seconds, 0.1,
+                    "A stream whose client leaves text unread for this long is ended"),
+      SecondsOption(
           "stall-seconds", &C::stall_seconds, 0.1,
           "A step without an end for this long makes the server not ready; more for long steps"),
   };
@@ -204,26 +204,26 @@ std::vector<Option> ConnectionOptions() {
               "Most calls at a time on one connection"),
       Integer("grpc-memory-mib", &C::grpc_memory_mib, 16, 1 << 20,
               "Memory that connections may take for their buffers, in MiB"),
-      Seconds("keepalive-seconds", &C::keepalive_seconds, 1,
-              "A connection that is silent for this long is asked for a sign of life"),
-      Seconds("keepalive-timeout-seconds", &C::keepalive_timeout_seconds, 1,
-              "It is closed when none comes within this time"),
-      Seconds("max-connection-idle-seconds", &C::max_connection_idle_seconds, 1,
-              "A connection without calls is closed after this time"),
-      Seconds("max-connection-age-seconds", &C::max_connection_age_seconds, 1,
-              "Any connection is asked to reconnect after this time"),
-      Seconds("handshake-timeout-seconds", &C::handshake_timeout_seconds, 0.1,
-              "A new connection must have begun to speak HTTP/2 within this time"),
+      SecondsOption("keepalive-seconds", &C::keepalive_seconds, 1,
+                    "A connection that is silent for this long is asked for a sign of life"),
+      SecondsOption("keepalive-timeout-seconds", &C::keepalive_timeout_seconds, 1,
+                    "It is closed when none comes within this time"),
+      SecondsOption("max-connection-idle-seconds", &C::max_connection_idle_seconds, 1,
+                    "A connection without calls is closed after this time"),
+      SecondsOption("max-connection-age-seconds", &C::max_connection_age_seconds, 1,
+                    "Any connection is asked to reconnect after this time"),
+      SecondsOption("handshake-timeout-seconds", &C::handshake_timeout_seconds, 0.1,
+                    "A new connection must have begun to speak HTTP/2 within this time"),
   };
 }
 
 std::vector<Option> ProcessOptions() {
   using C = Config;
   return {
-      Seconds("drain-delay-seconds", &C::drain_delay_seconds, 0,
-              "After SIGTERM: still accept calls for this long"),
-      Seconds("drain-timeout-seconds", &C::drain_timeout_seconds, 0,
-              "After that: wait this long for accepted requests"),
+      SecondsOption("drain-delay-seconds", &C::drain_delay_seconds, 0,
+                    "After SIGTERM: still accept calls for this long"),
+      SecondsOption("drain-timeout-seconds", &C::drain_timeout_seconds, 0,
+                    "After that: wait this long for accepted requests"),
       Text("log-level", &C::log_level, "info, warning, error", "Least level to log",
            OneOf({"info", "warning", "error"})),
       Text("log-format", &C::log_format, "json, text", "Form of the log on standard error",

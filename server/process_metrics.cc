@@ -11,8 +11,8 @@
 namespace sparsed::server {
 namespace {
 
-prometheus::MetricFamily Family(const char* name, const char* help, prometheus::MetricType type,
-                                double value) {
+prometheus::MetricFamily ProcessFamily(const char* name, const char* help,
+                                       prometheus::MetricType type, double value) {
   prometheus::ClientMetric metric;
   if (type == prometheus::MetricType::Counter) {
     metric.counter.value = value;
@@ -35,29 +35,29 @@ std::vector<prometheus::MetricFamily> ProcessMetrics::Collect() const {
   double resident_pages = 0;
   if (std::ifstream statm("/proc/self/statm"); statm >> virtual_pages >> resident_pages) {
     const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
-    families.push_back(Family("process_virtual_memory_bytes", "Virtual memory.", MetricType::Gauge,
-                              virtual_pages * page));
-    families.push_back(Family("process_resident_memory_bytes", "Resident memory.",
-                              MetricType::Gauge, resident_pages * page));
+    families.push_back(ProcessFamily("process_virtual_memory_bytes", "Virtual memory.",
+                                     MetricType::Gauge, virtual_pages * page));
+    families.push_back(ProcessFamily("process_resident_memory_bytes", "Resident memory.",
+                                     MetricType::Gauge, resident_pages * page));
   }
   rusage usage = {};
   if (getrusage(RUSAGE_SELF, &usage) == 0) {
-    families.push_back(Family("process_cpu_seconds_total", "Processor time, user and system.",
-                              MetricType::Counter,
-                              ToSeconds(usage.ru_utime) + ToSeconds(usage.ru_stime)));
+    families.push_back(ProcessFamily("process_cpu_seconds_total",
+                                     "Processor time, user and system.", MetricType::Counter,
+                                     ToSeconds(usage.ru_utime) + ToSeconds(usage.ru_stime)));
   }
   std::error_code error;
   const std::filesystem::directory_iterator fds("/proc/self/fd", error);
   if (!error) {
     // The iterator's own descriptor is one of them.
     const auto count = std::distance(std::filesystem::begin(fds), std::filesystem::end(fds)) - 1;
-    families.push_back(Family("process_open_fds", "Open file descriptors.", MetricType::Gauge,
-                              static_cast<double>(count)));
+    families.push_back(ProcessFamily("process_open_fds", "Open file descriptors.",
+                                     MetricType::Gauge, static_cast<double>(count)));
   }
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    families.push_back(Family("process_max_fds", "Most open file descriptors.", MetricType::Gauge,
-                              static_cast<double>(limit.rlim_cur)));
+    families.push_back(ProcessFamily("process_max_fds", "Most open file descriptors.",
+                                     MetricType::Gauge, static_cast<double>(limit.rlim_cur)));
   }
   return families;
 }

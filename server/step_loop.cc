@@ -32,7 +32,7 @@ std::string GpuNumber(const std::string& device) {
   return device.rfind(kCuda, 0) == 0 ? device.substr(sizeof(kCuda) - 1) : "";
 }
 
-std::string Text(const absl::Status& status) { return std::string(status.message()); }
+std::string MessageOf(const absl::Status& status) { return std::string(status.message()); }
 
 }  // namespace
 
@@ -122,7 +122,7 @@ void StepLoop::Start(Ticket ticket, TimePoint now) {
   parts_.log->Error("start_failed", {{"request_id", ticket.request_id},
                                      {"trace_id", ticket.trace_id},
                                      {"span_id", ticket.span_id},
-                                     {"cause", Text(id.status())}});
+                                     {"cause", MessageOf(id.status())}});
   FailWaiting(ticket, no_memory ? OutOfMemory(ticket.need.mask_cache_bytes) : Internal(), now);
 }
 
@@ -161,7 +161,7 @@ void StepLoop::Deliver(const std::vector<engine::SequenceStep>& steps, double se
                                             {"trace_id", request.ticket().trace_id},
                                             {"span_id", request.ticket().span_id},
                                             {"step", step.step},
-                                            {"cause", Text(step.error)}});
+                                            {"cause", MessageOf(step.error)}});
       Fail(it, Internal());
       continue;
     }
@@ -172,9 +172,9 @@ void StepLoop::Deliver(const std::vector<engine::SequenceStep>& steps, double se
 }
 
 void StepLoop::StopOnDeviceFault(const absl::Status& cause) {
-  parts_.log->Error(
-      "engine_failed",
-      {{"cause", Text(cause)}, {"running", running_.size()}, {"waiting", parts_.queue->size()}});
+  parts_.log->Error("engine_failed", {{"cause", MessageOf(cause)},
+                                      {"running", running_.size()},
+                                      {"waiting", parts_.queue->size()}});
   parts_.queue->Close(EngineStopped());
   EndAll(Internal(), EngineStopped());
   ReportLoad();

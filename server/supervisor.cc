@@ -8,14 +8,6 @@
 #include "server/tls_files.h"
 
 namespace sparsed::server {
-namespace {
-
-Duration ToDuration(double seconds) {
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
-}
-
-}  // namespace
-
 Supervisor::Supervisor(Parts parts)
     : parts_(std::move(parts)),
       token_file_(Look({parts_.config->auth_token_file})),

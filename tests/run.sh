@@ -27,10 +27,10 @@ export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:halt_on_error
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS="suppressions=$root/tests/tsan.supp history_size=7"
 
-# A compiler may take 1 GiB, with sanitizers too.
+# A compiler may take 1.5 GiB, with sanitizers.
 jobs=$(nproc)
-memory_gib=$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)
-((memory_gib < jobs)) && jobs=$((memory_gib > 1 ? memory_gib : 1))
+fitting=$(awk '/^MemAvailable:/ { print int($2 / 1048576 / 1.5) }' /proc/meminfo)
+((fitting < jobs)) && jobs=$((fitting > 1 ? fitting : 1))
 
 passed=0
 failed=0
@@ -131,7 +131,8 @@ for part in "${parts[@]}"; do
       tests "release: unit and style" build/release --label-exclude '^(golden|integration)$' \
         --parallel "$jobs"
       tests "release: golden" build/release --label-regex '^golden$'
-      tests "release: integration" build/release --label-regex '^integration$'
+      tests "release: integration" build/release --label-regex '^integration$' \
+        --parallel "$jobs"
       ;;
     asan)
       phase "asan: build" build cpu-asan tests/{unit/kernels,unit/engine,unit/server,fuzz}/all ||

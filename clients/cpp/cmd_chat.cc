@@ -16,20 +16,20 @@
 namespace sparsed::clients {
 namespace {
 
-struct Flags {
+struct ChatFlags {
   std::string system;
   std::vector<std::string> messages;
   RequestFlags request;
 };
 
-v1::GenerateRequest Start(const Flags& flags) {
+v1::GenerateRequest Start(const ChatFlags& flags) {
   v1::GenerateRequest request = ToRequest(flags.request);
   v1::Chat& chat = *request.mutable_chat();
   if (!flags.system.empty()) *chat.add_messages() = ParseTurn("system:" + flags.system);
   return request;
 }
 
-int RunOnce(const Flags& flags, Environment& environment) {
+int RunOnce(const ChatFlags& flags, Environment& environment) {
   v1::GenerateRequest request = Start(flags);
   v1::Chat& chat = *request.mutable_chat();
   for (const std::string& message : flags.messages) *chat.add_messages() = ParseTurn(message);
@@ -50,7 +50,7 @@ bool ReadTurn(bool color, std::string* line) {
   return static_cast<bool>(std::getline(std::cin, *line));
 }
 
-int Converse(const Flags& flags, Environment& environment) {
+int Converse(const ChatFlags& flags, Environment& environment) {
   const bool color = WantsColor();
   const std::string help = "/reset begins anew, /quit or Ctrl-D ends, Ctrl-C stops an answer.\n";
   WriteAll(STDOUT_FILENO, color ? "\x1b[90m" + help + "\x1b[0m" : help);
@@ -89,7 +89,7 @@ Command AddChat(CLI::App& app) {
   command->footer(
       "A conversation on a terminal; one answer with --message, or with the user's turn from a "
       "pipe.");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ChatFlags>();
   command->add_option("--system", flags->system, "What the model is told first")->type_name("TEXT");
   command
       ->add_option("--message,-m", flags->messages,

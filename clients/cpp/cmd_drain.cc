@@ -21,7 +21,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-struct Flags {
+struct DrainFlags {
   int pid = 1;
   double timeout_seconds = 75;
 };
@@ -64,25 +64,26 @@ std::string Name(int pid) {
   return name;
 }
 
-int Fail(int pid, const std::string& what) {
+int DrainFailed(int pid, const std::string& what) {
   std::fprintf(stderr, "error: process %d %s\n", pid, what.c_str());
   return kExitFailed;
 }
 
-int Drain(const Flags& flags) {
+int Drain(const DrainFlags& flags) {
   const Process process(flags.pid);
-  if (!process.found()) return Fail(flags.pid, absl::StrCat("cannot be had: ", strerror(errno)));
+  if (!process.found())
+    return DrainFailed(flags.pid, absl::StrCat("cannot be had: ", strerror(errno)));
   // Outside of a container process 1 is another one.
   const std::string name = Name(flags.pid);
   if (name != "sparsed") {
-    return Fail(flags.pid, absl::StrCat("is no sparsed but '", name, "'; use --pid"));
+    return DrainFailed(flags.pid, absl::StrCat("is no sparsed but '", name, "'; use --pid"));
   }
   if (!process.Terminate()) {
-    return Fail(flags.pid, absl::StrCat("cannot be stopped: ", strerror(errno)));
+    return DrainFailed(flags.pid, absl::StrCat("cannot be stopped: ", strerror(errno)));
   }
   const milliseconds limit(static_cast<int64_t>(flags.timeout_seconds * 1000));
   if (process.WaitForEnd(limit)) return kExitOk;
-  return Fail(flags.pid, absl::StrCat("still runs after ", flags.timeout_seconds, " s"));
+  return DrainFailed(flags.pid, absl::StrCat("still runs after ", flags.timeout_seconds, " s"));
 }
 
 }  // namespace
@@ -94,7 +95,7 @@ Command AddDrain(CLI::App& app) {
       "accepted. Returns when it has ended. One that drains already is cut short, as by any "
       "second\n"
       "signal");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<DrainFlags>();
   command->add_option("--pid", flags->pid, "The server's process")
       ->type_name("N")
       ->check(CLI::PositiveNumber)

@@ -24,7 +24,7 @@ namespace {
 
 constexpr double kSaveEverySeconds = 2;
 
-struct Flags {
+struct EvalFlags {
   std::string data;
   EvalSelection selection;
   EvalSettings settings;
@@ -37,7 +37,7 @@ double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-int Fail(const absl::Status& status, int exit_status) {
+int EvalFailed(const absl::Status& status, int exit_status) {
   std::fputs(absl::StrCat("error: ", status.message(), "\n").c_str(), stderr);
   return exit_status;
 }
@@ -63,7 +63,7 @@ grpc::Status ResolveModel(Connection& connection, std::string* model) {
 // Keeps the records, their file and the progress line while a run goes on.
 class Session {
  public:
-  Session(const Flags& flags, const EvalData& data, EvalResults results)
+  Session(const EvalFlags& flags, const EvalData& data, EvalResults results)
       : flags_(flags), results_(std::move(results)), lines_(STDERR_FILENO) {
     for (size_t i = 0; i < data.examples.size(); ++i) {
       order_[data.examples[i].id] = i;
@@ -136,7 +136,7 @@ class Session {
     return flags_.json.empty() ? absl::OkStatus() : SaveResults(flags_.json, results_);
   }
 
-  const Flags& flags_;
+  const EvalFlags& flags_;
   EvalResults results_;
   LiveLines lines_;
   std::map<std::string, size_t> order_;
@@ -147,9 +147,9 @@ class Session {
   double saved_ = 0;
 };
 
-int Run(Flags flags, Environment& environment) {
+int RunEvalCommand(EvalFlags flags, Environment& environment) {
   const auto data = LoadEvalData(flags.data);
-  if (!data.ok()) return Fail(data.status(), kExitUsage);
+  if (!data.ok()) return EvalFailed(data.status(), kExitUsage);
   EvalSettings& settings = flags.settings;
   settings.data_crc32 = data->crc32;
   settings.select = settings.sparse == "sparsed" ? flags.select : 0;
@@ -159,11 +159,12 @@ int Run(Flags flags, Environment& environment) {
     return kExitFailed;
   }
   auto results = ResumeResults(flags.json, settings);
-  if (!results.ok()) return Fail(results.status(), kExitUsage);
+  if (!results.ok()) return EvalFailed(results.status(), kExitUsage);
   const std::vector<size_t> chosen = Select(data->examples, flags.selection);
   if (chosen.empty()) {
-    return Fail(absl::NotFoundError("no example of " + flags.data + " fits --tasks and --lengths"),
-                kExitUsage);
+    return EvalFailed(
+        absl::NotFoundError("no example of " + flags.data + " fits --tasks and --lengths"),
+        kExitUsage);
   }
 
   Session session(flags, *data, *std::move(results));
@@ -176,7 +177,7 @@ int Run(Flags flags, Environment& environment) {
   run.on_tick = [&session] { session.OnTick(); };
   const grpc::Status status = RunEval(environment, run);
   const absl::Status saved = session.Finish();
-  if (!saved.ok()) return Fail(saved, kExitFailed);
+  if (!saved.ok()) return EvalFailed(saved, kExitFailed);
   session.PrintReport();
   if (status.error_code() == grpc::StatusCode::CANCELLED &&
       status.error_message() == "interrupted") {
@@ -195,7 +196,7 @@ int Run(Flags flags, Environment& environment) {
 Command AddEval(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("eval", "Run an evaluation set through the server and score the answers");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<EvalFlags>();
   command->add_option("--data", flags->data, "The evaluation set, JSON lines, may be gzipped")
       ->type_name("FILE.jsonl[.gz]")
       ->required();
@@ -239,7 +240,8 @@ Command AddEval(CLI::App& app) {
                    "Write records and summary here, also while running; an existing file of the "
                    "same settings is completed")
       ->type_name("FILE");
-  return {command, [flags](Environment& environment) { return Run(*flags, environment); }};
+  return {command,
+          [flags](Environment& environment) { return RunEvalCommand(*flags, environment); }};
 }
 
 }  // namespace sparsed::clients

@@ -8,7 +8,7 @@
 namespace sparsed::clients {
 namespace {
 
-struct Flags {
+struct GenerateFlags {
   std::string prompt = "-";
   RequestFlags request;
 };
@@ -17,7 +17,7 @@ struct Flags {
 
 Command AddGenerate(CLI::App& app) {
   CLI::App* command = app.add_subcommand("generate", "Continue a prompt");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<GenerateFlags>();
   command
       ->add_option("--prompt,-p", flags->prompt,
                    "The prompt, special tokens parsed; -, the default: standard input")

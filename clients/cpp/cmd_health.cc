@@ -11,7 +11,7 @@ namespace {
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
-struct Flags {
+struct HealthFlags {
   std::string service;
   bool watch = false;
   double deadline_seconds = 10;
@@ -23,19 +23,19 @@ void Print(const HealthCheckResponse& response) {
   std::fflush(stdout);
 }
 
-int Fail(const grpc::Status& status) {
+int HealthFailed(const grpc::Status& status) {
   std::fputs(RenderError(status).c_str(), stderr);
   return kExitFailed;
 }
 
-int Check(const Flags& flags, const HealthCheckRequest& request, Environment& environment) {
+int Check(const HealthFlags& flags, const HealthCheckRequest& request, Environment& environment) {
   grpc::ClientContext context;
   context.set_deadline(
       std::chrono::system_clock::now() +
       std::chrono::milliseconds(static_cast<int64_t>(flags.deadline_seconds * 1000)));
   HealthCheckResponse response;
   const grpc::Status status = environment.connection.health().Check(&context, request, &response);
-  if (!status.ok()) return Fail(status);
+  if (!status.ok()) return HealthFailed(status);
   Print(response);
   return response.status() == HealthCheckResponse::SERVING ? kExitOk : kExitFailed;
 }
@@ -48,7 +48,7 @@ int Watch(const HealthCheckRequest& request, Environment& environment) {
   while (reader->Read(&response)) Print(response);
   const grpc::Status status = reader->Finish();
   if (scope.interrupted()) return kExitInterrupted;
-  if (!status.ok()) return Fail(status);
+  if (!status.ok()) return HealthFailed(status);
   return response.status() == HealthCheckResponse::SERVING ? kExitOk : kExitFailed;
 }
 
@@ -57,7 +57,7 @@ int Watch(const HealthCheckRequest& request, Environment& environment) {
 Command AddHealth(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("health", "Ask whether the server serves; exit status 0 if so");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<HealthFlags>();
   command->add_option("--service", flags->service, "A service, or model/NAME (default: the server)")
       ->type_name("NAME");
   command->add_flag("--watch", flags->watch, "Print every change until the server ends the stream");

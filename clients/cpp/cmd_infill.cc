@@ -11,12 +11,12 @@
 namespace sparsed::clients {
 namespace {
 
-struct Flags {
+struct InfillFlags {
   std::string text;
   RequestFlags request;
 };
 
-int Run(const Flags& flags, Environment& environment) {
+int RunInfill(const InfillFlags& flags, Environment& environment) {
   const auto infill = ParseInfillTemplate(TextOrStdin(flags.text));
   if (!infill.ok()) {
     std::fputs(("error: " + std::string(infill.status().message()) + "\n").c_str(), stderr);
@@ -36,14 +36,14 @@ Command AddInfill(CLI::App& app) {
       "  sparsedctl infill 'The capital of {{4}} is Paris{{2}}.'\n"
       "{{N}} is a hole of N tokens. \\{{ stands for two literal braces, \\\\{{N}} for a backslash\n"
       "and then a hole.");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<InfillFlags>();
   command
       ->add_option("template,--template,-t", flags->text,
                    "The text with holes, special tokens parsed; - reads standard input")
       ->type_name("TEXT")
       ->required();
   AddRequestFlags(*command, FlagSet::kInfill, flags->request);
-  return {command, [flags](Environment& environment) { return Run(*flags, environment); }};
+  return {command, [flags](Environment& environment) { return RunInfill(*flags, environment); }};
 }
 
 }  // namespace sparsed::clients

@@ -23,7 +23,7 @@
 namespace sparsed::clients {
 namespace {
 
-struct Flags {
+struct LoadFlags {
   std::vector<double> rates = {1};
   double seconds = 30;
   std::string arrivals = "poisson";
@@ -37,7 +37,7 @@ struct Flags {
   std::string plot;
 };
 
-int Fail(const std::string& message, int exit_status) {
+int LoadFailed(const std::string& message, int exit_status) {
   std::fputs(absl::StrCat("error: ", message, "\n").c_str(), stderr);
   return exit_status;
 }
@@ -106,7 +106,7 @@ void Draw(LiveLines& lines, std::string line) {
   lines.Draw({line});
 }
 
-std::string Settings(const Flags& flags, const std::vector<LoadKind>& mix) {
+std::string Settings(const LoadFlags& flags, const std::vector<LoadKind>& mix) {
   nlohmann::json json = {{"seconds", flags.seconds},
                          {"arrivals", flags.arrivals},
                          {"seed", flags.seed},
@@ -129,23 +129,23 @@ bool WriteFile(const std::string& path, const std::string& text) {
   return static_cast<bool>(file.flush());
 }
 
-int Report(const Flags& flags, const std::vector<LoadKind>& mix,
+int Report(const LoadFlags& flags, const std::vector<LoadKind>& mix,
            const std::vector<LoadSummary>& summaries) {
   std::fputs(RenderLoadTable(summaries).c_str(), stdout);
   if (!flags.json.empty() && !WriteFile(flags.json, LoadJson(summaries, Settings(flags, mix)))) {
-    return Fail(flags.json + ": cannot be written", kExitFailed);
+    return LoadFailed(flags.json + ": cannot be written", kExitFailed);
   }
   if (!flags.plot.empty() && !WriteFile(flags.plot, RenderSvg(LoadChart(summaries)))) {
-    return Fail(flags.plot + ": cannot be written", kExitFailed);
+    return LoadFailed(flags.plot + ": cannot be written", kExitFailed);
   }
   return kExitOk;
 }
 
-int Run(const Flags& flags, Environment& environment) {
+int RunLoadTest(const LoadFlags& flags, Environment& environment) {
   std::vector<LoadKind> mix = {flags.kind};
   if (!flags.mix.empty()) {
     auto loaded = LoadMix(flags.mix);
-    if (!loaded.ok()) return Fail(std::string(loaded.status().message()), kExitUsage);
+    if (!loaded.ok()) return LoadFailed(std::string(loaded.status().message()), kExitUsage);
     mix = *std::move(loaded);
   }
   environment.connection.ReopenWithoutRetries();
@@ -204,7 +204,7 @@ void AddKindFlags(CLI::App& command, LoadKind& kind) {
 Command AddLoad(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "load", "Send requests at given rates, whatever the answers take, and report latencies");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<LoadFlags>();
   command->add_option("--rates,--rate", flags->rates, "Requests a second; several run in turn")
       ->type_name("X,...")
       ->delimiter(',')
@@ -241,7 +241,7 @@ Command AddLoad(CLI::App& app) {
   command->footer(
       "Latencies count from the moment at which a request was meant to be sent, and refused\n"
       "requests are not tried again: a server that cannot keep up cannot hide it.");
-  return {command, [flags](Environment& environment) { return Run(*flags, environment); }};
+  return {command, [flags](Environment& environment) { return RunLoadTest(*flags, environment); }};
 }
 
 }  // namespace sparsed::clients

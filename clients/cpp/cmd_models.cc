@@ -18,9 +18,9 @@
 namespace sparsed::clients {
 namespace {
 
-constexpr std::chrono::seconds kPatience(10);
+constexpr std::chrono::seconds kModelsPatience(10);
 
-int Fail(const grpc::Status& status) {
+int ModelsFailed(const grpc::Status& status) {
   std::fputs(RenderError(status).c_str(), stderr);
   return kExitFailed;
 }
@@ -30,7 +30,7 @@ grpc::Status ListAll(Connection& connection, v1::ListModelsResponse* all) {
   v1::ListModelsRequest request;
   for (;;) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    context.set_deadline(std::chrono::system_clock::now() + kModelsPatience);
     v1::ListModelsResponse page;
     const grpc::Status status = connection.models().ListModels(&context, request, &page);
     if (!status.ok()) return status;
@@ -52,7 +52,7 @@ std::string Short(uint64_t number) {
 int PrintModels(bool json, Environment& environment) {
   v1::ListModelsResponse all;
   const grpc::Status status = ListAll(environment.connection, &all);
-  if (!status.ok()) return Fail(status);
+  if (!status.ok()) return ModelsFailed(status);
   if (json) {
     std::fputs(ToJson(all).c_str(), stdout);
     return kExitOk;
@@ -116,10 +116,10 @@ void AddModelRows(const v1::Model& model, std::vector<std::vector<std::string>>*
 
 int PrintInfo(bool json, Environment& environment) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  context.set_deadline(std::chrono::system_clock::now() + kModelsPatience);
   v1::GetServerInfoResponse info;
   const grpc::Status status = environment.connection.models().GetServerInfo(&context, {}, &info);
-  if (!status.ok()) return Fail(status);
+  if (!status.ok()) return ModelsFailed(status);
   if (json) {
     std::fputs(ToJson(info).c_str(), stdout);
     return kExitOk;
@@ -132,7 +132,7 @@ int PrintInfo(bool json, Environment& environment) {
   const std::map<std::string, uint64_t> limits(info.limits().begin(), info.limits().end());
   for (const auto& [name, value] : limits) rows.push_back({name, absl::StrCat(value)});
   grpc::ClientContext model_context;
-  model_context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  model_context.set_deadline(std::chrono::system_clock::now() + kModelsPatience);
   v1::GetModelResponse model;
   // Without one while it is being loaded.
   if (environment.connection.models().GetModel(&model_context, {}, &model).ok()) {

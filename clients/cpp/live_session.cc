@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kFrameTime(40);
 
-double Now() {
+double SecondsNow() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
@@ -15,7 +15,7 @@ double Now() {
 
 LiveSession::LiveSession(int fd, bool color, uint32_t mask_id) : fd_(fd), color_(color) {
   state_.mask_id = mask_id;
-  state_.asked_at = Now();
+  state_.asked_at = SecondsNow();
   thread_ = std::thread(&LiveSession::Draw, this);
 }
 
@@ -23,7 +23,7 @@ LiveSession::~LiveSession() { Stop(); }
 
 void LiveSession::OnEvent(const v1::StreamGenerateResponse& event) {
   std::lock_guard lock(mu_);
-  Apply(event, Now(), &state_);
+  Apply(event, SecondsNow(), &state_);
 }
 
 LiveState LiveSession::Stop() {
@@ -42,7 +42,7 @@ void LiveSession::Draw() {
   while (!stopping_cv_.wait_for(lock, kFrameTime, [this] { return stopping_; })) {
     const LiveState state = state_;
     lock.unlock();
-    lines.Draw(RenderLive(state, SizeOf(fd_), color_, Now()));
+    lines.Draw(RenderLive(state, SizeOf(fd_), color_, SecondsNow()));
     lock.lock();
   }
 }

@@ -135,7 +135,7 @@ std::string RenderStatusLine(const LiveState& state, int columns, bool color, do
   return RenderBar(state.kinds, state.step, state.steps, bar, color) + "  " + text;
 }
 
-double Seconds(const google::protobuf::Duration& duration) {
+double ToSeconds(const google::protobuf::Duration& duration) {
   return static_cast<double>(duration.seconds()) + duration.nanos() * 1e-9;
 }
 
@@ -227,8 +227,8 @@ std::vector<std::string> RenderLive(const LiveState& state, TerminalSize size, b
 
 std::string RenderSummary(const v1::GenerateResponse& response, int columns) {
   const v1::Usage& usage = response.usage();
-  const double total = Seconds(response.timings().total());
-  const double queue = Seconds(response.timings().queue());
+  const double total = ToSeconds(response.timings().total());
+  const double queue = ToSeconds(response.timings().queue());
   std::vector<std::string> parts = {absl::StrCat(usage.generated_tokens(), " tokens")};
   if (total > queue) {
     parts.push_back(absl::StrFormat("%.0f tok/s", usage.generated_tokens() / (total - queue)));

@@ -52,10 +52,10 @@ absl::Status SetField(const std::string& field, const nlohmann::json& value, Loa
 }
 
 absl::StatusOr<LoadKind> ParseKind(const std::string& line) {
-  const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
-  if (!json.is_object()) return absl::InvalidArgumentError("is not a JSON object");
+  const nlohmann::json fields = nlohmann::json::parse(line, nullptr, false);
+  if (!fields.is_object()) return absl::InvalidArgumentError("is not a JSON object");
   LoadKind kind;
-  for (const auto& [field, value] : json.items()) {
+  for (const auto& [field, value] : fields.items()) {
     const absl::Status status = SetField(field, value, kind);
     if (!status.ok()) return status;
   }

@@ -13,9 +13,10 @@ const std::map<std::string, v1::Remasking> kRemaskings = {
     {"topk-margin", v1::REMASKING_TOPK_MARGIN},
     {"entropy", v1::REMASKING_ENTROPY}};
 
-const std::map<std::string, v1::SparseMode> kSparseModes = {{"auto", v1::SPARSE_MODE_AUTO},
-                                                            {"off", v1::SPARSE_MODE_OFF},
-                                                            {"sparsed", v1::SPARSE_MODE_SPARSED}};
+const std::map<std::string, v1::SparseMode> kSparseFlagValues = {
+    {"auto", v1::SPARSE_MODE_AUTO},
+    {"off", v1::SPARSE_MODE_OFF},
+    {"sparsed", v1::SPARSE_MODE_SPARSED}};
 
 const std::map<std::string, v1::SelectionScale> kScales = {
     {"head-dim", v1::SELECTION_SCALE_HEAD_DIM}, {"n-heads", v1::SELECTION_SCALE_N_HEADS}};
@@ -79,7 +80,7 @@ void AddSamplingFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
 }  // namespace
 
 void AddSparseFlag(CLI::App& command, std::optional<v1::SparseMode>& mode) {
-  AddNamed(command, "--sparse", mode, kSparseModes,
+  AddNamed(command, "--sparse", mode, kSparseFlagValues,
            "Sparse attention; auto: from 1,024 tokens on (default auto)");
 }
 

@@ -8,7 +8,7 @@
 namespace sparsed::clients {
 namespace {
 
-using Row = std::vector<Cell>;
+using CellRow = std::vector<Cell>;
 
 // Fills rows cell by cell; remembers where the current row may be broken.
 class Wrapper {
@@ -30,7 +30,7 @@ class Wrapper {
     }
   }
 
-  std::vector<Row> Finish() {
+  std::vector<CellRow> Finish() {
     if (!row_.empty()) NewRow();
     return std::move(rows_);
   }
@@ -44,7 +44,7 @@ class Wrapper {
         return;
       }
       const bool split = cell.mask || break_ == 0 || break_ == row_.size();
-      Row rest;
+      CellRow rest;
       if (!split) {
         const auto from = row_.begin() + static_cast<std::ptrdiff_t>(break_);
         rest.assign(std::make_move_iterator(from), std::make_move_iterator(row_.end()));
@@ -69,15 +69,15 @@ class Wrapper {
   }
 
   const int columns_;
-  std::vector<Row> rows_;
-  Row row_;
+  std::vector<CellRow> rows_;
+  CellRow row_;
   int used_ = 0;
   size_t break_ = 0;  // cells of row_ before the last place where it may be broken
 };
 
 }  // namespace
 
-std::vector<Row> WrapCells(const std::vector<Cell>& cells, int columns) {
+std::vector<CellRow> WrapCells(const std::vector<Cell>& cells, int columns) {
   Wrapper wrapper(columns);
   for (const Cell& cell : cells) wrapper.Add(cell);
   return wrapper.Finish();

@@ -15,7 +15,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr uint64_t kMaxBytes = 1 << 20;
-constexpr double kMaxTemperature = 100;
+constexpr double kMaxDefaultTemperature = 100;
 constexpr Remasking kDreamRules[] = {Remasking::kOrigin, Remasking::kMaskgitPlus,
                                      Remasking::kTopkMargin, Remasking::kEntropy};
 constexpr int32_t kMaxCount = std::numeric_limits<int32_t>::max();
@@ -93,12 +93,12 @@ absl::StatusOr<GenerationConfig> ParseGenerationConfig(const std::string& text,
   GenerationConfig config;
   SPARSED_ASSIGN_OR_RETURN(config.end_token_ids, reader.EndTokens(info));
   SPARSED_ASSIGN_OR_RETURN(config.temperature,
-                           reader.Real("temperature", 0, /*equal=*/true, kMaxTemperature));
+                           reader.Real("temperature", 0, /*equal=*/true, kMaxDefaultTemperature));
   SPARSED_ASSIGN_OR_RETURN(config.top_p, reader.Real("top_p", 0, /*equal=*/false, 1));
   SPARSED_ASSIGN_OR_RETURN(config.top_k, reader.Integer("top_k", 0));
   SPARSED_ASSIGN_OR_RETURN(config.steps, reader.Integer("steps", 1));
   SPARSED_ASSIGN_OR_RETURN(config.alg_temp,
-                           reader.Real("alg_temp", 0, /*equal=*/true, kMaxTemperature));
+                           reader.Real("alg_temp", 0, /*equal=*/true, kMaxDefaultTemperature));
   if (const Json* alg = reader.Find("alg")) {
     const auto* rule =
         std::find_if(std::begin(kDreamRules), std::end(kDreamRules),

@@ -21,7 +21,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr size_t kMaxDepth = 64;
+constexpr size_t kMaxJsonDepth = 64;
 constexpr size_t kMaxQuotedBytes = 200;
 
 // Follows the parse events and stops at the first thing that we refuse. The document itself is
@@ -55,8 +55,8 @@ class Inspector : public nlohmann::json_sax<Json> {
 
  private:
   bool Enter() {
-    if (keys_.size() == kMaxDepth) {
-      reason_ = absl::StrCat("nested deeper than ", kMaxDepth);
+    if (keys_.size() == kMaxJsonDepth) {
+      reason_ = absl::StrCat("nested deeper than ", kMaxJsonDepth);
       return false;
     }
     keys_.emplace_back();

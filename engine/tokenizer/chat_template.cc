@@ -17,10 +17,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr char kConfigFile[] = "tokenizer_config.json";
+constexpr char kTemplateConfigFile[] = "tokenizer_config.json";
 
 // "bos_token": a string, or an object with its content.
-absl::StatusOr<std::string> TokenText(const JsonObject& config, const std::string& key) {
+absl::StatusOr<std::string> ConfiguredToken(const JsonObject& config, const std::string& key) {
   const Json* token = config.Find(key);
   if (token == nullptr || token->is_string()) return config.String(key, "");
   SPARSED_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::Of(*token, config.PathOf(key)));
@@ -60,14 +60,14 @@ absl::StatusOr<std::unique_ptr<ChatTemplate>> ChatTemplate::Load(const std::stri
   std::string source = read("chat_template.jinja");
   std::string bos_token;
   std::string eos_token;
-  if (const std::string text = read(kConfigFile); !text.empty()) {
-    const absl::StatusOr<Json> json = ParseJson(text, kConfigFile);
+  if (const std::string text = read(kTemplateConfigFile); !text.empty()) {
+    const absl::StatusOr<Json> json = ParseJson(text, kTemplateConfigFile);
     if (!json.ok()) return in_dir(json.status());
-    const absl::StatusOr<JsonObject> config = JsonObject::Of(*json, kConfigFile);
+    const absl::StatusOr<JsonObject> config = JsonObject::Of(*json, kTemplateConfigFile);
     if (!config.ok()) return in_dir(config.status());
-    absl::StatusOr<std::string> bos = TokenText(*config, "bos_token");
+    absl::StatusOr<std::string> bos = ConfiguredToken(*config, "bos_token");
     if (!bos.ok()) return in_dir(bos.status());
-    absl::StatusOr<std::string> eos = TokenText(*config, "eos_token");
+    absl::StatusOr<std::string> eos = ConfiguredToken(*config, "eos_token");
     if (!eos.ok()) return in_dir(eos.status());
     bos_token = *std::move(bos);
     eos_token = *std::move(eos);
@@ -78,8 +78,8 @@ absl::StatusOr<std::unique_ptr<ChatTemplate>> ChatTemplate::Load(const std::stri
     }
   }
   if (source.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat(dir, ": no chat template in ", kConfigFile, " and no chat_template.jinja"));
+    return absl::NotFoundError(absl::StrCat(dir, ": no chat template in ", kTemplateConfigFile,
+                                            " and no chat_template.jinja"));
   }
   auto parsed = Parse(source, bos_token, eos_token);
   if (!parsed.ok()) {

@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 using Steps = std::vector<std::unique_ptr<PreTokenizerStep>>;
 
 // Sequences inside sequences are followed this deep.
-constexpr int kMaxDepth = 8;
+constexpr int kMaxSequenceDepth = 8;
 
 absl::Status UnknownType(const JsonObject& object, const std::string& type) {
   return object.Error("type", absl::StrCat("\"", type, "\" is not implemented"));
@@ -33,7 +33,7 @@ absl::Status ForEachPart(
   SPARSED_RETURN_IF_ERROR(object.OnlyKeys({"type", list_key.c_str()}));
   const Json* list = object.Find(list_key);
   if (list == nullptr || !list->is_array()) return object.Error(list_key, "not a list");
-  if (depth == kMaxDepth) return object.Error(list_key, "nested too deep");
+  if (depth == kMaxSequenceDepth) return object.Error(list_key, "nested too deep");
   for (size_t i = 0; i < list->size(); ++i) {
     SPARSED_RETURN_IF_ERROR(ForEachPart((*list)[i],
                                         object.PathOf(absl::StrCat(list_key, "[", i, "]")),

@@ -25,7 +25,7 @@ using Json = nlohmann::json;
 using Merges = std::vector<std::pair<std::string, std::string>>;
 
 constexpr char kVocabFile[] = "vocab.json";
-constexpr char kConfigFile[] = "tokenizer_config.json";
+constexpr char kQwen2ConfigFile[] = "tokenizer_config.json";
 constexpr char kAddedFile[] = "added_tokens.json";
 
 constexpr char kPattern[] =
@@ -81,8 +81,8 @@ absl::StatusOr<Merges> ReadMerges(const std::string& text, const Vocabulary& voc
 }
 
 // "eos_token": a string, or an object with its content. Nothing for null and absent.
-absl::StatusOr<std::string> TokenText(const Json* value, const JsonObject& config,
-                                      const std::string& key) {
+absl::StatusOr<std::string> Qwen2TokenText(const Json* value, const JsonObject& config,
+                                           const std::string& key) {
   if (value == nullptr || value->is_null()) return std::string();
   if (value->is_string()) return value->get<std::string>();
   SPARSED_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::Of(*value, config.PathOf(key)));
@@ -95,7 +95,7 @@ using NamedTokens = std::vector<std::pair<std::string, std::string>>;
 absl::StatusOr<NamedTokens> ReadNamedTokens(const JsonObject& config) {
   NamedTokens named;
   for (const char* key : kNamedTokens) {
-    SPARSED_ASSIGN_OR_RETURN(std::string text, TokenText(config.Find(key), config, key));
+    SPARSED_ASSIGN_OR_RETURN(std::string text, Qwen2TokenText(config.Find(key), config, key));
     if (!text.empty()) named.emplace_back(key, std::move(text));
   }
   const std::string key = "additional_special_tokens";
@@ -104,7 +104,7 @@ absl::StatusOr<NamedTokens> ReadNamedTokens(const JsonObject& config) {
   if (!list->is_array()) return config.Error(key, "not a list");
   for (size_t i = 0; i < list->size(); ++i) {
     const std::string item = absl::StrCat(key, "[", i, "]");
-    SPARSED_ASSIGN_OR_RETURN(std::string text, TokenText(&(*list)[i], config, item));
+    SPARSED_ASSIGN_OR_RETURN(std::string text, Qwen2TokenText(&(*list)[i], config, item));
     if (!text.empty()) named.emplace_back(item, std::move(text));
   }
   return named;
@@ -152,8 +152,8 @@ absl::StatusOr<std::vector<AddedToken>> ReadAdded(const std::string& tokenizer_c
                                                   const Vocabulary& vocabulary) {
   SPARSED_ASSIGN_OR_RETURN(
       const Json config_json,
-      ParseJson(tokenizer_config.empty() ? "{}" : tokenizer_config, kConfigFile));
-  SPARSED_ASSIGN_OR_RETURN(const JsonObject config, JsonObject::Of(config_json, kConfigFile));
+      ParseJson(tokenizer_config.empty() ? "{}" : tokenizer_config, kQwen2ConfigFile));
+  SPARSED_ASSIGN_OR_RETURN(const JsonObject config, JsonObject::Of(config_json, kQwen2ConfigFile));
   SPARSED_RETURN_IF_ERROR(CheckConfig(config));
   SPARSED_ASSIGN_OR_RETURN(const NamedTokens named, ReadNamedTokens(config));
   std::set<std::string> special;
@@ -188,7 +188,7 @@ absl::StatusOr<std::vector<AddedToken>> ReadAdded(const std::string& tokenizer_c
   return list.Take();
 }
 
-absl::StatusOr<std::vector<std::unique_ptr<PreTokenizerStep>>> Steps() {
+absl::StatusOr<std::vector<std::unique_ptr<PreTokenizerStep>>> Qwen2Steps() {
   SPARSED_ASSIGN_OR_RETURN(const std::string pattern, TranslateRegex(kPattern));
   SPARSED_ASSIGN_OR_RETURN(Regex regex, Regex::Compile(pattern));
   std::vector<std::unique_ptr<PreTokenizerStep>> steps;
@@ -209,7 +209,7 @@ absl::StatusOr<TokenizerDefinition> ParseQwen2Files(const std::string& vocab_jso
   SPARSED_ASSIGN_OR_RETURN(const Merges merges, ReadMerges(merges_txt, vocabulary));
   SPARSED_ASSIGN_OR_RETURN(std::vector<AddedToken> added,
                            ReadAdded(tokenizer_config, added_tokens_json, vocabulary));
-  SPARSED_ASSIGN_OR_RETURN(auto steps, Steps());
+  SPARSED_ASSIGN_OR_RETURN(auto steps, Qwen2Steps());
   Bpe::Options options;
   options.whole_rank_at_once = true;
   SPARSED_ASSIGN_OR_RETURN(Bpe bpe, Bpe::Create(std::move(vocabulary), merges, options));

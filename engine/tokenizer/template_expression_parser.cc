@@ -16,7 +16,7 @@ using NodeOr = absl::StatusOr<Node>;
 using Names = std::initializer_list<std::string_view>;
 
 // Trees deeper than this are refused: parsing, rendering and freeing them recurse.
-constexpr int32_t kMaxDepth = 200;
+constexpr int32_t kMaxExpressionDepth = 200;
 
 bool IsOneOf(std::string_view name, Names names) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -29,7 +29,7 @@ class ExpressionParser {
   NodeOr ParseUnconditional() { return Or(); }
 
   NodeOr Parse() {
-    if (++nesting_ > kMaxDepth) return cursor_.Error("an expression nested too deep");
+    if (++nesting_ > kMaxExpressionDepth) return cursor_.Error("an expression nested too deep");
     NodeOr result = Conditional();
     --nesting_;
     return result;
@@ -50,7 +50,7 @@ class ExpressionParser {
     for (const Node& operand : node->operands) {
       if (operand != nullptr) node->depth = std::max(node->depth, operand->depth + 1);
     }
-    if (node->depth > kMaxDepth) return cursor_.Error("an expression nested too deep");
+    if (node->depth > kMaxExpressionDepth) return cursor_.Error("an expression nested too deep");
     return node;
   }
 
@@ -96,7 +96,7 @@ class ExpressionParser {
 
   NodeOr Not() {
     if (!cursor_.TakeName("not")) return Comparison();
-    if (++nesting_ > kMaxDepth) return cursor_.Error("an expression nested too deep");
+    if (++nesting_ > kMaxExpressionDepth) return cursor_.Error("an expression nested too deep");
     NodeOr operand = Not();
     --nesting_;
     if (!operand.ok()) return operand;
@@ -164,7 +164,7 @@ class ExpressionParser {
 
   NodeOr Unary() {
     if (!cursor_.TakeOperator("-")) return Postfix();
-    if (++nesting_ > kMaxDepth) return cursor_.Error("an expression nested too deep");
+    if (++nesting_ > kMaxExpressionDepth) return cursor_.Error("an expression nested too deep");
     NodeOr operand = Unary();
     --nesting_;
     if (!operand.ok()) return operand;

@@ -12,7 +12,7 @@ namespace sparsed::engine {
 namespace {
 
 bool IsNameStart(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsAsciiDigit(char c) { return c >= '0' && c <= '9'; }
 
 // \r\n and \r become \n, and one newline at the end is dropped.
 std::string NormalizeNewlines(std::string_view source) {
@@ -169,12 +169,12 @@ class Lexer {
     if (c == '\'' || c == '"') return String();
     size_t end = pos_;
     if (IsNameStart(c)) {
-      while (end < in_.size() && (IsNameStart(in_[end]) || IsDigit(in_[end]))) ++end;
+      while (end < in_.size() && (IsNameStart(in_[end]) || IsAsciiDigit(in_[end]))) ++end;
       Add(TemplateTokenKind::kName, in_.substr(pos_, end - pos_));
-    } else if (IsDigit(c)) {
-      while (end < in_.size() && IsDigit(in_[end])) ++end;
-      const bool is_integer =
-          end - pos_ <= 9 && !IsNameStart(At(end)) && !(At(end) == '.' && IsDigit(At(end + 1)));
+    } else if (IsAsciiDigit(c)) {
+      while (end < in_.size() && IsAsciiDigit(in_[end])) ++end;
+      const bool is_integer = end - pos_ <= 9 && !IsNameStart(At(end)) &&
+                              !(At(end) == '.' && IsAsciiDigit(At(end + 1)));
       if (!is_integer) return Error("a number that is no integer below 10^9");
       Add(TemplateTokenKind::kInteger, in_.substr(pos_, end - pos_));
     } else {
@@ -262,7 +262,7 @@ class Lexer {
       const char c = *index < raw.size() ? raw[*index] : '\0';
       const char lower = static_cast<char>(c | 0x20);
       const bool letter = lower >= 'a' && lower <= 'f';
-      if (!IsDigit(c) && !letter) return Error("a malformed escape in a string");
+      if (!IsAsciiDigit(c) && !letter) return Error("a malformed escape in a string");
       code = code * base + static_cast<uint32_t>(letter ? lower - 'a' + 10 : c - '0');
     }
     if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) {

@@ -15,10 +15,6 @@ constexpr int kMaxHeadDim = 256;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-float* RowOf(const TensorView& view, int64_t row) {
-  return static_cast<float*>(view.data) + row * view.stride;
-}
-
 QueryRange QueriesOf(const AttentionSequence& sequence) {
   return sequence.queries.value_or(QueryRange{0, sequence.num_tokens, sequence.first_row});
 }

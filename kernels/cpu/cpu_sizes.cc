@@ -5,9 +5,9 @@
 namespace sparsed::kernels {
 namespace {
 
-class Sizes : public DeviceSizes {
+class CpuSizeRules : public DeviceSizes {
  public:
-  Sizes() : pool_(1), gemm_(CreateGemm(pool_)) {
+  CpuSizeRules() : pool_(1), gemm_(CreateGemm(pool_)) {
     device = "cpu";
     has_experts = true;
   }
@@ -23,6 +23,6 @@ class Sizes : public DeviceSizes {
 
 }  // namespace
 
-std::unique_ptr<DeviceSizes> CpuSizes() { return std::make_unique<Sizes>(); }
+std::unique_ptr<DeviceSizes> CpuSizes() { return std::make_unique<CpuSizeRules>(); }
 
 }  // namespace sparsed::kernels

@@ -17,10 +17,6 @@ int64_t GrainRows(int64_t cols) {
   return std::max<int64_t>(1, kGrainFloats / std::max<int64_t>(1, cols));
 }
 
-float* RowOf(const TensorView& view, int64_t row) {
-  return static_cast<float*>(view.data) + row * view.stride;
-}
-
 }  // namespace
 
 absl::Status CpuBackend::Embed(TensorView out, TensorView table, const int32_t* ids) {

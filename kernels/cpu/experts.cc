@@ -14,10 +14,6 @@ namespace {
 // Work for one thread, in rows: waking a sleeping thread costs about as long as this takes.
 constexpr int64_t kGrainRows = 16;
 
-float* RowOf(const TensorView& view, int64_t row) {
-  return static_cast<float*>(view.data) + row * view.stride;
-}
-
 // Marks the `count` largest of `values`, ties to the lower index.
 void MarkLargest(const float* values, int64_t size, int32_t count, std::vector<char>& marked) {
   marked.assign(static_cast<size_t>(size), 0);

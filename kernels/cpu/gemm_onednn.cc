@@ -31,7 +31,7 @@ namespace {
 constexpr int64_t kTileRows = 64;
 constexpr int64_t kSlabColumns = 128;
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // oneDNN asks OpenMP how many threads it may use; the setting belongs to the calling thread. With
 // one, it starts no team.
@@ -106,12 +106,12 @@ class OneDnnMatrix : public PackedMatrix {
 
   absl::Status Multiply(const float* x, int64_t x_stride, int64_t rows, bool accumulate, float* out,
                         int64_t out_stride) override {
-    const int64_t tiles = CeilDiv(rows, kTileRows);
+    const int64_t tiles = DivideUp(rows, kTileRows);
     const int64_t slabs = static_cast<int64_t>(slabs_.size());
     // Several slabs a task, so that a padded tile is copied once for all of them; enough tasks to
     // keep the threads even.
     const int64_t wanted_tasks = 4 * static_cast<int64_t>(pool_.threads());
-    const int64_t groups = std::min(slabs, CeilDiv(wanted_tasks, tiles));
+    const int64_t groups = std::min(slabs, DivideUp(wanted_tasks, tiles));
     std::atomic<bool> failed = false;
     pool_.Run(tiles * groups, [&](int64_t task, int thread) {
       UseOneOpenMpThread();
@@ -204,7 +204,7 @@ class OneDnnGemm : public Gemm {
   absl::StatusOr<size_t> PackedBytes(int64_t out_features, int64_t in_features) override {
     absl::StatusOr<TileProduct*> product = ProductFor(in_features);
     if (!product.ok()) return product.status();
-    return static_cast<size_t>(CeilDiv(out_features, kSlabColumns)) * (*product)->SlabBytes();
+    return static_cast<size_t>(DivideUp(out_features, kSlabColumns)) * (*product)->SlabBytes();
   }
 
  private:

@@ -1,4 +1,4 @@
-// Argument checks shared by the CPU operations.
+// What the CPU operations share: argument checks, and the way to a row.
 #pragma once
 
 #include "absl/status/status.h"
@@ -12,6 +12,11 @@ absl::Status CheckF32(const char* op, const char* name, const TensorView& view, 
                       int64_t cols);
 
 absl::Status ShapeError(const char* op, const char* what);
+
+// A row of a view that passed CheckF32.
+inline float* RowOf(const TensorView& view, int64_t row) {
+  return static_cast<float*>(view.data) + row * view.stride;
+}
 
 }  // namespace sparsed::kernels
 

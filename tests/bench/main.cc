@@ -121,7 +121,7 @@ absl::StatusOr<Json> RunContexts(const std::string& command, const Options& opti
   return results;
 }
 
-absl::Status Run(const std::string& command, Options options) {
+absl::Status RunCommand(const std::string& command, Options options) {
   SPARSED_RETURN_IF_ERROR(SettleContexts(options));
   SPARSED_RETURN_IF_ERROR(CheckRequests(command, options));
   const Machine machine = DescribeMachine();
@@ -165,7 +165,7 @@ int Main(int argc, char** argv) {
       ->delimiter(',');
   CLI11_PARSE(app, argc, argv);
   options.sparse = sparse == "sparsed";
-  const absl::Status status = Run(app.get_subcommands().front()->get_name(), options);
+  const absl::Status status = RunCommand(app.get_subcommands().front()->get_name(), options);
   if (status.ok()) return 0;
   std::fprintf(stderr, "sparsed-bench: %s\n", std::string(status.message()).c_str());
   return 1;

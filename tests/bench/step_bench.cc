@@ -24,7 +24,7 @@ using engine::StepPart;
 using engine::StepTimes;
 using Json = nlohmann::ordered_json;
 
-constexpr int kDefaultRepeat = 10;
+constexpr int kStepRepeat = 10;
 
 // The parts in the order of the table.
 constexpr StepPart kParts[] = {StepPart::kLinear, StepPart::kAttention, StepPart::kHead,
@@ -209,7 +209,7 @@ void Print(const Json& result) {
 
 absl::StatusOr<Json> StepBench(const Options& options, engine::Engine& engine, int32_t context,
                                const MachineRates& rates) {
-  const int repeat = options.repeat > 0 ? options.repeat : kDefaultRepeat;
+  const int repeat = options.repeat > 0 ? options.repeat : kStepRepeat;
   Samples samples = {KindSamples{"full", {}}, KindSamples{"select", {}}, KindSamples{"sparse", {}}};
   uint64_t device_bytes = 0;
   {

@@ -88,7 +88,7 @@ std::vector<EvalExample> Examples(size_t count) {
   return examples;
 }
 
-EvalSettings Settings() {
+EvalSettings RunSettings() {
   EvalSettings settings;
   settings.model = "m";
   settings.sparse = "sparsed";
@@ -116,7 +116,7 @@ Outcome RunAll(const std::string& address, size_t count) {
   EvalRun run;
   run.examples = &examples;
   for (size_t i = 0; i < count; ++i) run.todo.push_back(i);
-  run.settings = Settings();
+  run.settings = RunSettings();
   run.concurrency = 4;
   run.on_done = [&outcome](EvalDone done) { outcome.done.push_back(std::move(done)); };
   run.on_tick = [] {};
@@ -158,7 +158,7 @@ TEST_CASE("requests are greedy, of token ids and without early stop") {
   CHECK(request.sampling().temperature() == 0);
   CHECK(request.sparse().mode() == v1::SPARSE_MODE_SPARSED);
   CHECK(request.sparse().select() == 0.3f);
-  EvalSettings off = Settings();
+  EvalSettings off = RunSettings();
   off.sparse = "off";
   CHECK(ToEvalRequest(Examples(1)[0], off).sparse().mode() == v1::SPARSE_MODE_OFF);
 }

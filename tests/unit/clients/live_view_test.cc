@@ -6,7 +6,7 @@
 namespace sparsed::clients {
 namespace {
 
-constexpr uint32_t kMask = 9;
+constexpr uint32_t kMaskToken = 9;
 
 v1::StreamGenerateResponse Accepted(uint32_t queue_position, uint32_t steps) {
   v1::StreamGenerateResponse event;
@@ -31,7 +31,7 @@ v1::StreamGenerateResponse FrameOf(uint32_t step, int words, int masks) {
   frame.set_step(step);
   std::string text;
   for (int i = 0; i < words + masks; ++i) {
-    frame.add_token_ids(i < words ? 1 : kMask);
+    frame.add_token_ids(i < words ? 1 : kMaskToken);
     text += i < words ? "word " : std::string(kMaskGlyph);
   }
   frame.set_text(text);
@@ -40,7 +40,7 @@ v1::StreamGenerateResponse FrameOf(uint32_t step, int words, int masks) {
 
 LiveState Running(int words, int masks) {
   LiveState state;
-  state.mask_id = kMask;
+  state.mask_id = kMaskToken;
   state.asked_at = 100;
   Apply(Accepted(0, 64), 100, &state);
   Apply(FrameOf(24, words, masks), 101, &state);

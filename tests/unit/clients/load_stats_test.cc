@@ -17,7 +17,7 @@ LoadSample Sample(size_t kind, double total, const std::string& code = "OK") {
   return sample;
 }
 
-std::vector<LoadKind> TwoKinds() {
+std::vector<LoadKind> NamedKinds() {
   LoadKind a;
   a.name = "short";
   a.weight = 3;
@@ -68,7 +68,7 @@ TEST_CASE("load stats: errors are counted by code and are no latencies") {
                                            Sample(0, 0.001, "RESOURCE_EXHAUSTED"),
                                            Sample(1, 500, "DEADLINE_EXCEEDED"),
                                            Sample(1, 500, "DEADLINE_EXCEEDED")};
-  const auto summaries = Summarise(samples, TwoKinds(), 8, 10);
+  const auto summaries = Summarise(samples, NamedKinds(), 8, 10);
   REQUIRE(summaries.size() == 3);
   const LoadSummary& all = summaries[0];
   CHECK(all.kind.empty());
@@ -97,7 +97,7 @@ TEST_CASE("load stats: one kind is not told twice, and nothing at all is no trou
 }
 
 TEST_CASE("load stats: the JSON has every rate with its percentiles and errors") {
-  auto summaries = Summarise({Sample(0, 2), Sample(1, 4, "UNAVAILABLE")}, TwoKinds(), 2, 1);
+  auto summaries = Summarise({Sample(0, 2), Sample(1, 4, "UNAVAILABLE")}, NamedKinds(), 2, 1);
   const auto json = nlohmann::json::parse(LoadJson(summaries, R"({"seed": 7})"));
   CHECK(json["settings"]["seed"] == 7);
   REQUIRE(json["rates"].size() == 3);
@@ -110,7 +110,7 @@ TEST_CASE("load stats: the chart has a line for each percentile over the rates o
   std::vector<LoadSummary> summaries;
   for (const double rate : {1.0, 2.0, 4.0}) {
     for (const LoadSummary& one :
-         Summarise({Sample(0, rate), Sample(1, 10 * rate)}, TwoKinds(), rate, 1)) {
+         Summarise({Sample(0, rate), Sample(1, 10 * rate)}, NamedKinds(), rate, 1)) {
       summaries.push_back(one);
     }
   }

@@ -7,7 +7,7 @@
 namespace sparsed::engine {
 namespace {
 
-ModelInfo TestInfo() {
+ModelInfo EndedInfo() {
   ModelInfo model;
   model.mask_token_id = 5;
   model.end_token_ids = {1, 4};
@@ -19,7 +19,7 @@ Sequence WithCanvas(const std::vector<int32_t>& canvas_ids) {
   Request request = MakeRequest({10, 11}, static_cast<int32_t>(canvas_ids.size()), 5);
   request.sampling.steps = 1;
   request.sampling.block_length = static_cast<int32_t>(canvas_ids.size());
-  Sequence sequence = Sequence::FromRequest(request, TestInfo());
+  Sequence sequence = Sequence::FromRequest(request, EndedInfo());
   std::copy(canvas_ids.begin(), canvas_ids.end(), sequence.ids.begin() + 2);
   return sequence;
 }
@@ -32,7 +32,7 @@ TEST_CASE("A sample row carries the request's numbers and the place in the seque
   sequence.request.sampling.temperature = 0.5f;
   sequence.request.sampling.cfg_scale = 2;
   sequence.next_step = 3;
-  kernels::SampleRow row = SampleRowFor(sequence, TestInfo(), 1);
+  kernels::SampleRow row = SampleRowFor(sequence, EndedInfo(), 1);
   REQUIRE(row.seed == 77);
   REQUIRE(row.step == 3);
   REQUIRE(row.position == 3);  // 2 prompt tokens
@@ -40,7 +40,7 @@ TEST_CASE("A sample row carries the request's numbers and the place in the seque
   REQUIRE(row.cfg_scale == 2);
   REQUIRE(row.rule == kernels::ConfidenceRule::kProbability);
   sequence.request.sampling.remasking = Remasking::kRandom;
-  REQUIRE(SampleRowFor(sequence, TestInfo(), 1).rule == kernels::ConfidenceRule::kRandom);
+  REQUIRE(SampleRowFor(sequence, EndedInfo(), 1).rule == kernels::ConfidenceRule::kRandom);
 }
 
 TEST_CASE("A sample row and its group carry the options of Dream's rules") {
@@ -52,7 +52,7 @@ TEST_CASE("A sample row and its group carry the options of Dream's rules") {
   sampling.algorithm_temperature = 0.3f;
   sampling.seed = 77;
   sequence.next_step = 3;
-  const kernels::SampleRow row = SampleRowFor(sequence, TestInfo(), 1);
+  const kernels::SampleRow row = SampleRowFor(sequence, EndedInfo(), 1);
   REQUIRE(row.rule == kernels::ConfidenceRule::kMargin);
   REQUIRE(row.top_p == 0.9f);
   REQUIRE(row.top_k == 7);
@@ -73,12 +73,12 @@ TEST_CASE("End tokens are forbidden or unsure as the reference has it") {
   SamplingParams& sampling = sequence.request.sampling;
   sampling.logits_eos_inf = true;
   sampling.confidence_eos_eot_inf = true;
-  kernels::SampleRow row = SampleRowFor(sequence, TestInfo(), 0);
+  kernels::SampleRow row = SampleRowFor(sequence, EndedInfo(), 0);
   REQUIRE(row.forbidden_token == 1);
   REQUIRE(row.unsure_tokens[0] == 1);
   REQUIRE(row.unsure_tokens[1] == 4);
   sampling.temperature = 1;
-  row = SampleRowFor(sequence, TestInfo(), 0);
+  row = SampleRowFor(sequence, EndedInfo(), 0);
   REQUIRE(row.unsure_tokens[0] == -1);
   REQUIRE(row.unsure_tokens[1] == 4);
 }
@@ -97,11 +97,11 @@ TEST_CASE("A commit of the mask token leaves the position masked") {
 }
 
 TEST_CASE("The text has ended where an end token follows no mask") {
-  REQUIRE(TextEnded(WithCanvas({9, 4, 9, 5}), TestInfo(), 3));
-  REQUIRE(TextEnded(WithCanvas({1, 5, 5, 5}), TestInfo(), 3));  // masks behind it do not matter
-  REQUIRE_FALSE(TextEnded(WithCanvas({5, 4, 9, 9}), TestInfo(), 3));
-  REQUIRE_FALSE(TextEnded(WithCanvas({9, 9, 9, 1}), TestInfo(), 3));  // not in the blocks done
-  REQUIRE_FALSE(TextEnded(WithCanvas({9, 9, 9, 9}), TestInfo(), 4));
+  REQUIRE(TextEnded(WithCanvas({9, 4, 9, 5}), EndedInfo(), 3));
+  REQUIRE(TextEnded(WithCanvas({1, 5, 5, 5}), EndedInfo(), 3));  // masks behind it do not matter
+  REQUIRE_FALSE(TextEnded(WithCanvas({5, 4, 9, 9}), EndedInfo(), 3));
+  REQUIRE_FALSE(TextEnded(WithCanvas({9, 9, 9, 1}), EndedInfo(), 3));  // not in the blocks done
+  REQUIRE_FALSE(TextEnded(WithCanvas({9, 9, 9, 9}), EndedInfo(), 4));
 }
 
 TEST_CASE("An end token ends its own hole only") {
@@ -110,11 +110,11 @@ TEST_CASE("An end token ends its own hole only") {
   request.canvas = {1, 2, 4, 5};
   request.sampling.steps = 2;
   request.sampling.block_length = 2;
-  Sequence sequence = Sequence::FromRequest(request, TestInfo());
+  Sequence sequence = Sequence::FromRequest(request, EndedInfo());
   sequence.ids = {10, 1, 9, 11, 5, 5};
-  REQUIRE_FALSE(TextEnded(sequence, TestInfo(), 2));
+  REQUIRE_FALSE(TextEnded(sequence, EndedInfo(), 2));
   sequence.ids = {10, 1, 9, 11, 1, 5};
-  REQUIRE(TextEnded(sequence, TestInfo(), 4));
+  REQUIRE(TextEnded(sequence, EndedInfo(), 4));
 }
 
 TEST_CASE("Blocks behind the text's end hold the first end token") {
@@ -122,9 +122,9 @@ TEST_CASE("Blocks behind the text's end hold the first end token") {
   sequence.request.sampling.steps = 4;
   sequence.request.sampling.block_length = 2;
   sequence.next_step = 2;
-  REQUIRE(sequence.CanvasIds(TestInfo()) == std::vector<int32_t>{9, 4, 5, 5});
+  REQUIRE(sequence.CanvasIds(EndedInfo()) == std::vector<int32_t>{9, 4, 5, 5});
   sequence.finished = true;
-  REQUIRE(sequence.CanvasIds(TestInfo()) == std::vector<int32_t>{9, 4, 1, 1});
+  REQUIRE(sequence.CanvasIds(EndedInfo()) == std::vector<int32_t>{9, 4, 1, 1});
 }
 
 }  // namespace sparsed::engine

@@ -11,7 +11,7 @@
 namespace sparsed::engine {
 namespace {
 
-ModelInfo TestInfo() {
+ModelInfo SmallHeadsInfo() {
   ModelInfo model;
   model.mask_token_id = 5;
   model.head_dim = 32;
@@ -25,7 +25,7 @@ Sequence MakeSequence(const std::vector<int32_t>& prompt, int32_t gen_length, fl
   request.sampling.block_length = gen_length / 2;
   request.sampling.cfg_scale = cfg_scale;
   request.sparse.mode = SparseMode::kOff;
-  return Sequence::FromRequest(request, TestInfo());
+  return Sequence::FromRequest(request, SmallHeadsInfo());
 }
 
 }  // namespace
@@ -36,7 +36,7 @@ TEST_CASE("Sequences are packed one after the other, each with its own positions
   sequences.emplace(2, MakeSequence({20}, 2, 0));
   sequences.at(1).ids[4] = 77;  // canvas index 1 is committed
   StepBatch batch;
-  BuildStepBatch(sequences, TestInfo(), 1, batch);
+  BuildStepBatch(sequences, SmallHeadsInfo(), 1, batch);
   REQUIRE(batch.ids == std::vector<int32_t>{10, 11, 12, 5, 77, 5, 5, 20, 5, 5});
   REQUIRE(batch.positions == std::vector<int32_t>{0, 1, 2, 3, 4, 5, 6, 0, 1, 2});
   // Candidates: the masked ones of the first block, half of each canvas.
@@ -53,7 +53,7 @@ TEST_CASE("Where a row predicts the next position, the row before a candidate is
   std::map<SequenceId, Sequence> sequences;
   sequences.emplace(1, MakeSequence({10, 11, 12}, 4, 1));
   sequences.emplace(2, MakeSequence({20}, 2, 0));
-  ModelInfo model = TestInfo();
+  ModelInfo model = SmallHeadsInfo();
   model.predicts_next = true;
   StepBatch batch;
   BuildStepBatch(sequences, model, 1, batch);
@@ -68,7 +68,7 @@ TEST_CASE("A guided sequence has a second pass that sees its canvas only") {
   sequences.emplace(1, MakeSequence({10, 11, 12}, 4, 1.5f));
   sequences.at(1).ids[3] = 77;
   StepBatch batch;
-  BuildStepBatch(sequences, TestInfo(), 1, batch);
+  BuildStepBatch(sequences, SmallHeadsInfo(), 1, batch);
   REQUIRE(batch.ids == std::vector<int32_t>{10, 11, 12, 77, 5, 5, 5, 5, 5, 5, 77, 5, 5, 5});
   REQUIRE(batch.passes.size() == 2);
   REQUIRE(batch.passes[1].first_row == 7);
@@ -89,7 +89,7 @@ TEST_CASE("Each pass selects and reads its own pattern; a full step has none") {
   request.sampling.cfg_scale = 1;
   request.sparse.mode = SparseMode::kSparseD;
   request.sparse.select = 0.3;
-  sequences.emplace(1, Sequence::FromRequest(request, TestInfo()));
+  sequences.emplace(1, Sequence::FromRequest(request, SmallHeadsInfo()));
   Sequence& sequence = sequences.at(1);
   auto masks = MaskCache::Create(backend, {2, 3, 2, 4, 32});
   REQUIRE(masks.ok());
@@ -99,7 +99,7 @@ TEST_CASE("Each pass selects and reads its own pattern; a full step has none") {
   for (int32_t step = 0; step < 40; ++step) {
     CAPTURE(step);
     sequence.next_step = step;
-    BuildStepBatch(sequences, TestInfo(), 1, batch);
+    BuildStepBatch(sequences, SmallHeadsInfo(), 1, batch);
     for (int32_t pass = 0; pass < 2; ++pass) {
       const PassPlan& plan = batch.passes[pass];
       if (step < 9) {
@@ -127,7 +127,7 @@ TEST_CASE("Passes begin at multiples of the row alignment") {
   sequences.emplace(1, MakeSequence({10, 11, 12}, 4, 1));
   sequences.emplace(2, MakeSequence({20}, 2, 0));
   StepBatch batch;
-  BuildStepBatch(sequences, TestInfo(), 16, batch);
+  BuildStepBatch(sequences, SmallHeadsInfo(), 16, batch);
   REQUIRE(batch.passes[0].first_row == 0);
   REQUIRE(batch.passes[1].first_row == 16);
   REQUIRE(batch.passes[2].first_row == 32);
@@ -144,7 +144,7 @@ TEST_CASE("Logits come in bounded chunks that never part the two rows of a posit
   sequences.emplace(2, MakeSequence({10}, 600, 1));   // 300 candidates, 600 rows
   sequences.emplace(3, MakeSequence({10}, 1000, 0));  // 500 candidates
   StepBatch batch;
-  BuildStepBatch(sequences, TestInfo(), 1, batch);
+  BuildStepBatch(sequences, SmallHeadsInfo(), 1, batch);
   REQUIRE(batch.samples.size() == 255 + 300 + 500);
   REQUIRE(batch.head_rows.size() == 255 + 600 + 500);
   int32_t next_row = 0;
@@ -176,7 +176,7 @@ Sequence MakeLongSequence(int32_t prompt_tokens, int32_t gen_length, int32_t blo
   request.sampling.block_length = block_length;
   request.sampling.cfg_scale = cfg_scale;
   request.sparse.mode = SparseMode::kOff;
-  return Sequence::FromRequest(request, TestInfo());
+  return Sequence::FromRequest(request, SmallHeadsInfo());
 }
 
 // Each head row's query row is the query row of the same packed row.
@@ -198,7 +198,7 @@ TEST_CASE("The last layer's queries are the tiles that hold head rows") {
   sequences.emplace(1, MakeLongSequence(240, 60, 30));  // head rows 240..269: tiles 1 and 2
   sequences.emplace(2, MakeLongSequence(500, 20, 20));  // 500..519: tiles 3 and 4, the last
   StepBatch batch;
-  BuildStepBatch(sequences, TestInfo(), 1, batch);
+  BuildStepBatch(sequences, SmallHeadsInfo(), 1, batch);
   REQUIRE(batch.ranges.size() == 2);
   REQUIRE(batch.ranges[0].first_token == 128);
   REQUIRE(batch.ranges[0].num_tokens == 172);  // to the end of 300 tokens
@@ -216,7 +216,7 @@ TEST_CASE("The last layer's queries are the tiles that hold head rows") {
   REQUIRE(batch.query_positions[172] == 384);
   CheckHeadRows(batch);
 
-  BuildStepBatch(sequences, TestInfo(), 128, batch);
+  BuildStepBatch(sequences, SmallHeadsInfo(), 128, batch);
   REQUIRE(batch.ranges[1].first_row == 256);
   REQUIRE(batch.num_query_rows == 256 + 136);
   CheckHeadRows(batch);
@@ -225,7 +225,7 @@ TEST_CASE("The last layer's queries are the tiles that hold head rows") {
 TEST_CASE("The tile before the first candidate is asked where a row predicts the next position") {
   std::map<SequenceId, Sequence> sequences;
   sequences.emplace(1, MakeLongSequence(256, 20, 20));  // asked are 255..274: tiles 1 and 2
-  ModelInfo model = TestInfo();
+  ModelInfo model = SmallHeadsInfo();
   model.predicts_next = true;
   StepBatch batch;
   BuildStepBatch(sequences, model, 128, batch);
@@ -243,7 +243,7 @@ TEST_CASE("Scattered head rows make several ranges, and a guided sequence has th
   sequence.ids.assign(1004, 10);
   for (const int32_t position : sequence.request.canvas) sequence.ids[position] = 5;
   StepBatch batch;
-  BuildStepBatch(sequences, TestInfo(), 128, batch);
+  BuildStepBatch(sequences, SmallHeadsInfo(), 128, batch);
   REQUIRE(batch.ranges.size() == 6);
   for (int32_t pass = 0; pass < 2; ++pass) {
     REQUIRE(batch.passes[pass].num_ranges == 3);
@@ -265,13 +265,13 @@ TEST_CASE("Where a sequence selects, the query rows are the packed rows") {
   request.sampling.steps = 40;
   request.sampling.block_length = 40;
   request.sparse.mode = SparseMode::kSparseD;
-  sequences.emplace(2, Sequence::FromRequest(request, TestInfo()));
+  sequences.emplace(2, Sequence::FromRequest(request, SmallHeadsInfo()));
   auto masks = MaskCache::Create(backend, {1, 3, 2, 4, 32});
   REQUIRE(masks.ok());
   sequences.at(2).masks.emplace(std::move(masks).value());
   sequences.at(2).next_step = 9;  // selects
   StepBatch batch;
-  BuildStepBatch(sequences, TestInfo(), 128, batch);
+  BuildStepBatch(sequences, SmallHeadsInfo(), 128, batch);
   REQUIRE(batch.query_rows.empty());
   REQUIRE(batch.num_query_rows == static_cast<int64_t>(batch.ids.size()));
   REQUIRE(batch.ranges[0].first_token == 256);
@@ -284,7 +284,7 @@ TEST_CASE("A sequence without head rows asks nothing in the last layer") {
   sequences.emplace(1, MakeLongSequence(300, 20, 20));
   for (int32_t& id : sequences.at(1).ids) id = 10;
   StepBatch batch;
-  BuildStepBatch(sequences, TestInfo(), 1, batch);
+  BuildStepBatch(sequences, SmallHeadsInfo(), 1, batch);
   REQUIRE(batch.ranges.empty());
   REQUIRE(batch.num_query_rows == 0);
   REQUIRE(batch.head_rows.empty());
@@ -296,7 +296,7 @@ TEST_CASE("Finished sequences take no rows") {
   sequences.emplace(2, MakeSequence({20}, 2, 0));
   sequences.at(1).finished = true;
   StepBatch batch;
-  BuildStepBatch(sequences, TestInfo(), 1, batch);
+  BuildStepBatch(sequences, SmallHeadsInfo(), 1, batch);
   REQUIRE(batch.ids.size() == 3);
   REQUIRE(batch.entries.size() == 1);
   REQUIRE(batch.entries[0].id == 2);

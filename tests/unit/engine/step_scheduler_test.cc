@@ -8,7 +8,7 @@
 namespace sparsed::engine {
 namespace {
 
-ModelInfo TestInfo() {
+ModelInfo ManyHeadsInfo() {
   ModelInfo model;
   model.num_heads = 32;
   model.head_dim = 128;
@@ -31,7 +31,7 @@ TEST_CASE("The published schedule: int(T skip) + 2 steps are full, the last of t
     int32_t full_steps;  // the selecting one included
   };
   for (const Row row : {Row{8, 3}, Row{32, 8}, Row{128, 27}, Row{1024, 206}}) {
-    const SparsePlan plan = PlanSparse(RequestOf(100, 1024, row.steps), TestInfo());
+    const SparsePlan plan = PlanSparse(RequestOf(100, 1024, row.steps), ManyHeadsInfo());
     REQUIRE(plan.used);
     REQUIRE(plan.select_step == row.full_steps - 1);
     for (int32_t step = 0; step < row.steps; ++step) {
@@ -46,28 +46,28 @@ TEST_CASE("The published schedule: int(T skip) + 2 steps are full, the last of t
 
 TEST_CASE("A request without a sparse step after the selection is full throughout") {
   Request request = RequestOf(100, 64, 2);  // select step 1 is the last
-  REQUIRE_FALSE(PlanSparse(request, TestInfo()).used);
-  REQUIRE(KindOfStep(PlanSparse(request, TestInfo()), 1) == StepKind::kFull);
+  REQUIRE_FALSE(PlanSparse(request, ManyHeadsInfo()).used);
+  REQUIRE(KindOfStep(PlanSparse(request, ManyHeadsInfo()), 1) == StepKind::kFull);
   request.sampling.steps = 1;
-  REQUIRE_FALSE(PlanSparse(request, TestInfo()).used);
+  REQUIRE_FALSE(PlanSparse(request, ManyHeadsInfo()).used);
   request.sampling.steps = 3;
-  REQUIRE(PlanSparse(request, TestInfo()).used);
+  REQUIRE(PlanSparse(request, ManyHeadsInfo()).used);
   request.sparse.skip = 1.0;
-  REQUIRE_FALSE(PlanSparse(request, TestInfo()).used);
+  REQUIRE_FALSE(PlanSparse(request, ManyHeadsInfo()).used);
   request.sparse.skip = 0.0;  // step 0 full, step 1 selects, step 2 is sparse
-  REQUIRE(PlanSparse(request, TestInfo()).select_step == 1);
-  REQUIRE(PlanSparse(request, TestInfo()).used);
+  REQUIRE(PlanSparse(request, ManyHeadsInfo()).select_step == 1);
+  REQUIRE(PlanSparse(request, ManyHeadsInfo()).used);
 }
 
 TEST_CASE("AUTO is full below 1,024 tokens, OFF always") {
   Request request = RequestOf(991, 32, 32);
   request.sparse.mode = SparseMode::kAuto;
-  REQUIRE_FALSE(PlanSparse(request, TestInfo()).used);
+  REQUIRE_FALSE(PlanSparse(request, ManyHeadsInfo()).used);
   request = RequestOf(992, 32, 32);
   request.sparse.mode = SparseMode::kAuto;
-  REQUIRE(PlanSparse(request, TestInfo()).used);
+  REQUIRE(PlanSparse(request, ManyHeadsInfo()).used);
   request.sparse.mode = SparseMode::kOff;
-  REQUIRE_FALSE(PlanSparse(request, TestInfo()).used);
+  REQUIRE_FALSE(PlanSparse(request, ManyHeadsInfo()).used);
 }
 
 TEST_CASE("Block size and select ratio default by length, and can be set") {
@@ -80,12 +80,12 @@ TEST_CASE("Block size and select ratio default by length, and can be set") {
                         Row{4096, 64, 0.3}, Row{4097, 128, 0.3}, Row{65536, 128, 0.3}}) {
     CAPTURE(row.tokens);
     Request request = RequestOf(row.tokens - 64, 64, 32);
-    SparsePlan plan = PlanSparse(request, TestInfo());
+    SparsePlan plan = PlanSparse(request, ManyHeadsInfo());
     REQUIRE(plan.block_size == row.block_size);
     REQUIRE(plan.select == row.select);
     request.sparse.block_size = 128;
     request.sparse.select = 0.25;
-    plan = PlanSparse(request, TestInfo());
+    plan = PlanSparse(request, ManyHeadsInfo());
     REQUIRE(plan.block_size == 128);
     REQUIRE(plan.select == 0.25);
   }
@@ -114,7 +114,7 @@ TEST_CASE("Border block and quotas") {
     Request request = RequestOf(row.prompt_tokens, row.gen_length, 8);
     request.sparse.block_size = row.block_size;
     request.sparse.select = row.select;
-    const SparsePlan plan = PlanSparse(request, TestInfo());
+    const SparsePlan plan = PlanSparse(request, ManyHeadsInfo());
     REQUIRE(plan.num_blocks == row.num_blocks);
     REQUIRE(plan.first_canvas_block == row.first_canvas_block);
     REQUIRE(plan.keep_prompt == row.keep_prompt);
@@ -131,14 +131,14 @@ TEST_CASE("With holes in a template the prompt ends at the first hole") {
   }
   request.sampling.steps = 4;
   request.sparse.block_size = 32;
-  REQUIRE(PlanSparse(request, TestInfo()).first_canvas_block == 3);
+  REQUIRE(PlanSparse(request, ManyHeadsInfo()).first_canvas_block == 3);
 }
 
 TEST_CASE("The selection's scale is the attention's own or the published quirk") {
   Request request = RequestOf(100, 64, 32);
-  REQUIRE(PlanSparse(request, TestInfo()).scale == static_cast<float>(1 / std::sqrt(128.0)));
+  REQUIRE(PlanSparse(request, ManyHeadsInfo()).scale == static_cast<float>(1 / std::sqrt(128.0)));
   request.sparse.scale = SelectionScale::kNumHeads;
-  REQUIRE(PlanSparse(request, TestInfo()).scale == static_cast<float>(1 / std::sqrt(32.0)));
+  REQUIRE(PlanSparse(request, ManyHeadsInfo()).scale == static_cast<float>(1 / std::sqrt(32.0)));
 }
 
 }  // namespace sparsed::engine

@@ -15,7 +15,7 @@ struct Drawn {
 };
 
 // `logits` is a copy: sampling may overwrite it.
-std::vector<Drawn> Sample(Matrix logits, const std::vector<SampleRow>& rows) {
+std::vector<Drawn> Draw(Matrix logits, const std::vector<SampleRow>& rows) {
   CpuBackend backend({.threads = 2, .isa = {}});
   std::vector<int32_t> tokens(rows.size());
   std::vector<float> confidences(rows.size());
@@ -88,16 +88,16 @@ TEST_CASE("Confidences by Dream's rules follow the filtered, tempered distributi
       row.seed = 5;
       const std::vector<double> p = Oracle(logits, row);
       row.rule = ConfidenceRule::kSampledProbability;
-      const Drawn drawn = Sample(logits, {row})[0];
+      const Drawn drawn = Draw(logits, {row})[0];
       CHECK(p[static_cast<size_t>(drawn.token)] > 0);
       CHECK(drawn.confidence == Approx(p[static_cast<size_t>(drawn.token)]).epsilon(2e-5));
       if (row.temperature == 0) {
         CHECK(drawn.token == std::max_element(p.begin(), p.end()) - p.begin());
       }
       row.rule = ConfidenceRule::kMargin;
-      CHECK(Sample(logits, {row})[0].confidence == Approx(Margin(p)).epsilon(2e-5).margin(1e-6));
+      CHECK(Draw(logits, {row})[0].confidence == Approx(Margin(p)).epsilon(2e-5).margin(1e-6));
       row.rule = ConfidenceRule::kNegativeEntropy;
-      CHECK(Sample(logits, {row})[0].confidence ==
+      CHECK(Draw(logits, {row})[0].confidence ==
             Approx(NegativeEntropy(p)).epsilon(2e-5).margin(1e-6));
     }
   }
@@ -111,7 +111,7 @@ TEST_CASE("Tokens are drawn from the filtered, tempered distribution") {
   std::vector<SampleRow> rows(kDraws, base);
   for (int i = 0; i < kDraws; ++i) rows[static_cast<size_t>(i)].position = static_cast<uint32_t>(i);
   std::vector<int> counts(12);
-  for (const Drawn& drawn : Sample(logits, rows)) ++counts[static_cast<size_t>(drawn.token)];
+  for (const Drawn& drawn : Draw(logits, rows)) ++counts[static_cast<size_t>(drawn.token)];
   double chi_square = 0;
   int kept = 0;
   for (size_t v = 0; v < 12; ++v) {
@@ -133,16 +133,16 @@ TEST_CASE("Tokens tied with the last one kept are kept") {
   logits.data = {3, 1, 2, 1, 1, 0};
   SampleRow row = {.row = 0, .top_k = 3, .rule = ConfidenceRule::kSampledProbability};
   const double sum = std::exp(3) + std::exp(2) + 3 * std::exp(1);
-  CHECK(Sample(logits, {row})[0].confidence == Approx(std::exp(3) / sum));
+  CHECK(Draw(logits, {row})[0].confidence == Approx(std::exp(3) / sum));
   row.top_k = 0;
   row.top_p = static_cast<float>((std::exp(3) + std::exp(2) + 0.5) / (sum + 1));
-  CHECK(Sample(logits, {row})[0].confidence == Approx(std::exp(3) / sum));
+  CHECK(Draw(logits, {row})[0].confidence == Approx(std::exp(3) / sum));
 }
 
 TEST_CASE("A forbidden token is never chosen and has no share") {
   Matrix logits(1, 4);
   logits.data = {1, 5, 2, 0};
-  const Drawn drawn = Sample(logits, {{.row = 0, .forbidden_token = 1}})[0];
+  const Drawn drawn = Draw(logits, {{.row = 0, .forbidden_token = 1}})[0];
   CHECK(drawn.token == 2);
   CHECK(drawn.confidence == Approx(std::exp(2) / (std::exp(2) + std::exp(1) + 1)));
 }
@@ -151,7 +151,7 @@ TEST_CASE("An unsure token can be chosen, with confidence 0, and the others shar
   Matrix logits(2, 4);
   logits.data = {1, 120, 2, 0, /*second row*/ 4, 3.9f, 0, 1};
   const auto drawn =
-      Sample(logits, {{.row = 0, .unsure_tokens = {1, 3}}, {.row = 1, .unsure_tokens = {1, -1}}});
+      Draw(logits, {{.row = 0, .unsure_tokens = {1, 3}}, {.row = 1, .unsure_tokens = {1, -1}}});
   CHECK(drawn[0].token == 1);
   CHECK(drawn[0].confidence == 0);
   CHECK(drawn[1].token == 0);
@@ -164,7 +164,7 @@ TEST_CASE("A NaN makes the confidence NaN under Dream's rules, too") {
   for (const ConfidenceRule rule : {ConfidenceRule::kSampledProbability, ConfidenceRule::kMargin,
                                     ConfidenceRule::kNegativeEntropy}) {
     CHECK(std::isnan(
-        Sample(logits, {{.row = 0, .top_p = 0.5f, .top_k = 4, .rule = rule}})[0].confidence));
+        Draw(logits, {{.row = 0, .top_p = 0.5f, .top_k = 4, .rule = rule}})[0].confidence));
   }
 }
 

@@ -7,10 +7,9 @@
 namespace sparsed::server {
 namespace {
 
-using std::chrono::seconds;
-constexpr seconds kBase(10);
+constexpr std::chrono::seconds kBase(10);
 
-TimePoint At(int second) { return TimePoint(seconds(second)); }
+TimePoint SecondOf(int second) { return TimePoint(std::chrono::seconds(second)); }
 
 }  // namespace
 
@@ -20,22 +19,22 @@ TEST_CASE("heartbeat: the limit grows with the rows and with the longest step") 
   CHECK(StallLimit(kBase, 4096, {}) == kBase);
   CHECK(StallLimit(kBase, 4097, {}) == 2 * kBase);
   CHECK(StallLimit(kBase, 65536, {}) == 16 * kBase);
-  CHECK(StallLimit(kBase, 1, seconds(2)) == kBase);
-  CHECK(StallLimit(kBase, 1, seconds(30)) == seconds(120));
+  CHECK(StallLimit(kBase, 1, std::chrono::seconds(2)) == kBase);
+  CHECK(StallLimit(kBase, 1, std::chrono::seconds(30)) == std::chrono::seconds(120));
 }
 
 TEST_CASE("heartbeat: an idle loop is never stalled, a step that lasts is until it ends") {
   Heartbeat heart;
-  CHECK_FALSE(heart.Stalled(At(100000), kBase));
-  heart.StepBegins(At(100000), 100);
-  CHECK_FALSE(heart.Stalled(At(100010), kBase));
-  CHECK(heart.Stalled(At(100011), kBase));
-  heart.StepEnded(At(100012));
-  CHECK_FALSE(heart.Stalled(At(200000), kBase));
+  CHECK_FALSE(heart.Stalled(SecondOf(100000), kBase));
+  heart.StepBegins(SecondOf(100000), 100);
+  CHECK_FALSE(heart.Stalled(SecondOf(100010), kBase));
+  CHECK(heart.Stalled(SecondOf(100011), kBase));
+  heart.StepEnded(SecondOf(100012));
+  CHECK_FALSE(heart.Stalled(SecondOf(200000), kBase));
   // Having seen a step of 12 seconds it takes 48 for possible.
-  heart.StepBegins(At(200000), 100);
-  CHECK_FALSE(heart.Stalled(At(200048), kBase));
-  CHECK(heart.Stalled(At(200049), kBase));
+  heart.StepBegins(SecondOf(200000), 100);
+  CHECK_FALSE(heart.Stalled(SecondOf(200048), kBase));
+  CHECK(heart.Stalled(SecondOf(200049), kBase));
 }
 
 TEST_CASE("heartbeat: the step loop beats around its steps") {
@@ -44,14 +43,14 @@ TEST_CASE("heartbeat: the step loop beats around its steps") {
   int stalled = 0;
   // A forward pass takes a second of the fixture's clock, the third one eleven.
   fixture.on_step = [&](int step) {
-    if (step == 2) fixture.clock.Advance(seconds(10));
+    if (step == 2) fixture.clock.Advance(std::chrono::seconds(10));
     if (fixture.loop->heartbeat().Stalled(fixture.clock.Now(), kBase)) ++stalled;
   };
   const auto sink = fixture.PushPlain(32, 4);
   REQUIRE(fixture.Run().ok());
   CHECK(sink->result.has_value());
   CHECK(stalled == 1);
-  fixture.clock.Advance(seconds(1000));
+  fixture.clock.Advance(std::chrono::seconds(1000));
   CHECK_FALSE(fixture.loop->heartbeat().Stalled(fixture.clock.Now(), kBase));
 }
 

@@ -7,11 +7,13 @@
 namespace sparsed::server {
 namespace {
 
-constexpr double kBase = 0.004;
+constexpr double kBaseSeconds = 0.004;
 constexpr double kPerRow = 2e-5;
 constexpr double kPerPair = 3e-9;
 
-double True(const StepWork& work) { return kBase + kPerRow * work.rows + kPerPair * work.pairs; }
+double True(const StepWork& work) {
+  return kBaseSeconds + kPerRow * work.rows + kPerPair * work.pairs;
+}
 
 StepWork Full(double tokens) { return {tokens, tokens * tokens}; }
 
@@ -37,7 +39,7 @@ TEST_CASE("step costs: the fit finds base, rows and pairs through noise") {
   }
   CHECK(costs.measured());
   const StepCostFit fit = costs.Fit();
-  CHECK(fit.base == Approx(kBase).epsilon(0.25));
+  CHECK(fit.base == Approx(kBaseSeconds).epsilon(0.25));
   CHECK(fit.per_row == Approx(kPerRow).epsilon(0.1));
   CHECK(fit.per_pair == Approx(kPerPair).epsilon(0.1));
 }
@@ -134,11 +136,11 @@ TEST_CASE("step costs: company shares the base") {
       eight.Record(Full(tokens), 8, True(Full(tokens)));
     }
   }
-  const double marginal = True(Full(256)) - kBase;
+  const double marginal = True(Full(256)) - kBaseSeconds;
   CHECK(alone.ExpectedSeconds(FullRequest(256, 10)) ==
-        Approx(10 * (kBase + marginal)).epsilon(0.02));
+        Approx(10 * (kBaseSeconds + marginal)).epsilon(0.02));
   CHECK(eight.ExpectedSeconds(FullRequest(256, 10)) ==
-        Approx(10 * (kBase / 8 + marginal)).epsilon(0.02));
+        Approx(10 * (kBaseSeconds / 8 + marginal)).epsilon(0.02));
 }
 
 }  // namespace sparsed::server

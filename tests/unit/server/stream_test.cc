@@ -26,7 +26,7 @@ class ManualStream final : public Stream {
   void AbortCall() override { ++aborts; }
 };
 
-TimePoint At(int seconds) { return TimePoint(std::chrono::seconds(seconds)); }
+TimePoint At(int second) { return TimePoint(std::chrono::seconds(second)); }
 constexpr std::chrono::seconds kLimit(10);
 
 v1::Block MakeBlock(uint32_t position, const std::string& text) {

@@ -6,20 +6,20 @@ namespace sparsed::server {
 namespace {
 
 // SHA-256 of "secret" and of "other", from sha256sum.
-constexpr char kSecret[] = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
-constexpr char kOther[] = "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
+constexpr char kHashOfSecret[] = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+constexpr char kHashOfOther[] = "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
 
 }  // namespace
 
 TEST_CASE("tokens: lines, comments and blank lines") {
-  const auto entries =
-      ParseTokens(std::string("# people\n\nann:") + kSecret + "\r\n  team:b:" + kOther + "  \n");
+  const auto entries = ParseTokens(std::string("# people\n\nann:") + kHashOfSecret +
+                                   "\r\n  team:b:" + kHashOfOther + "  \n");
   REQUIRE(entries.ok());
   REQUIRE(entries->size() == 2);
   CHECK(FindToken(*entries, "secret")->name == "ann");
   CHECK(FindToken(*entries, "secret")->models.empty());
   CHECK(FindToken(*entries, "other")->name == "team:b");
-  for (const char* bad : {"", "Secret", "secret ", "secretother", kSecret}) {
+  for (const char* bad : {"", "Secret", "secret ", "secretother", kHashOfSecret}) {
     INFO(bad);
     CHECK_FALSE(FindToken(*entries, bad).has_value());
   }
@@ -27,8 +27,8 @@ TEST_CASE("tokens: lines, comments and blank lines") {
 }
 
 TEST_CASE("tokens: a line may name the models that its token is for") {
-  const auto entries =
-      ParseTokens(std::string("ann:") + kSecret + ":nano\nteam:b:" + kOther + ":org/a:7b,nano\n");
+  const auto entries = ParseTokens(std::string("ann:") + kHashOfSecret +
+                                   ":nano\nteam:b:" + kHashOfOther + ":org/a:7b,nano\n");
   REQUIRE(entries.ok());
   CHECK(FindToken(*entries, "secret")->models == std::vector<std::string>{"nano"});
   const std::optional<Caller> other = FindToken(*entries, "other");
@@ -37,13 +37,13 @@ TEST_CASE("tokens: a line may name the models that its token is for") {
 }
 
 TEST_CASE("tokens: the line that is wrong is named, its content is not") {
-  const std::string good = std::string("ann:") + kSecret + "\n";
+  const std::string good = std::string("ann:") + kHashOfSecret + "\n";
   for (const std::string& bad :
-       {std::string("plain-text-token"), std::string("ann:1234"), std::string(":") + kSecret,
-        std::string("a b:") + kSecret, "x:" + std::string(63, 'a') + "g",
-        "x:" + std::string(65, 'a'), std::string(65, 'n') + ":" + kSecret,
-        std::string("x:") + kSecret + ":", std::string("x:") + kSecret + ":a,,b",
-        std::string("x:") + kSecret + ":a, b", std::string("x:") + kSecret + "nano"}) {
+       {std::string("plain-text-token"), std::string("ann:1234"), std::string(":") + kHashOfSecret,
+        std::string("a b:") + kHashOfSecret, "x:" + std::string(63, 'a') + "g",
+        "x:" + std::string(65, 'a'), std::string(65, 'n') + ":" + kHashOfSecret,
+        std::string("x:") + kHashOfSecret + ":", std::string("x:") + kHashOfSecret + ":a,,b",
+        std::string("x:") + kHashOfSecret + ":a, b", std::string("x:") + kHashOfSecret + "nano"}) {
     const auto entries = ParseTokens(good + bad);
     INFO(bad);
     REQUIRE_FALSE(entries.ok());

@@ -36,7 +36,7 @@ v1::GenerateRequest WithChat(const std::vector<std::pair<std::string, std::strin
   return request;
 }
 
-using Ids = std::vector<int32_t>;
+using TokenIds = std::vector<int32_t>;
 
 }  // namespace
 
@@ -45,8 +45,8 @@ TEST_CASE_METHOD(ValidateFixture, "validate: a prompt becomes ids and a canvas b
   request.mutable_sampling()->set_gen_length(3);
   CHECK_FALSE(Check(request).has_value());
   CHECK(valid.request.ids ==
-        Ids{IdOf('h'), IdOf('e'), IdOf('l'), IdOf('l'), IdOf('o'), kMask, kMask, kMask});
-  CHECK(valid.request.canvas == Ids{5, 6, 7});
+        TokenIds{IdOf('h'), IdOf('e'), IdOf('l'), IdOf('l'), IdOf('o'), kMask, kMask, kMask});
+  CHECK(valid.request.canvas == TokenIds{5, 6, 7});
   CHECK(valid.prompt_tokens() == 5);
   CHECK(valid.canvas_tokens() == 3);
   REQUIRE(valid.parts.size() == 1);
@@ -101,8 +101,8 @@ TEST_CASE_METHOD(ValidateFixture, "validate: a conversation needs a chat templat
 
 TEST_CASE_METHOD(ValidateFixture, "validate: infill templates become ids with holes") {
   CHECK_FALSE(Check(WithParts({{"ab", 0}, {"", 2}, {"c", 0}, {"", 1}})).has_value());
-  CHECK(valid.request.ids == Ids{IdOf('a'), IdOf('b'), kMask, kMask, IdOf('c'), kMask});
-  CHECK(valid.request.canvas == Ids{2, 3, 5});
+  CHECK(valid.request.ids == TokenIds{IdOf('a'), IdOf('b'), kMask, kMask, IdOf('c'), kMask});
+  CHECK(valid.request.canvas == TokenIds{2, 3, 5});
   CHECK(valid.infill);
   REQUIRE(valid.parts.size() == 4);
   CHECK(valid.parts[0].text == "ab");

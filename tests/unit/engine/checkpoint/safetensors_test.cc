@@ -18,7 +18,7 @@ using testing::Safetensors;
 using testing::TempFolder;
 using testing::Tensor;
 
-absl::StatusOr<std::map<std::string, TensorEntry>> Parse(const std::string& file) {
+absl::StatusOr<std::map<std::string, TensorEntry>> ParseHeader(const std::string& file) {
   // An allocation of exactly this size, so that a sanitizer sees every byte read beyond the end.
   const auto bytes = std::make_unique<uint8_t[]>(file.size());
   std::memcpy(bytes.get(), file.data(), file.size());
@@ -61,7 +61,7 @@ TEST_CASE("headers that look odd but are legal") {
   };
   for (const auto& [header, data_bytes] : legal) {
     INFO(header);
-    const auto tensors = Parse(Safetensors(header, data_bytes));
+    const auto tensors = ParseHeader(Safetensors(header, data_bytes));
     INFO(tensors.status().message());
     CHECK(tensors.ok());
   }
@@ -77,8 +77,9 @@ TEST_CASE("every dtype has its width") {
   for (const auto& [dtype, width] : bits) {
     INFO(dtype);
     const uint64_t bytes = static_cast<uint64_t>(width);  // of eight elements
-    CHECK(Parse(Safetensors(Header({Tensor("a", dtype, "[8]", 0, bytes)}), bytes)).ok());
-    CHECK(!Parse(Safetensors(Header({Tensor("a", dtype, "[8]", 0, bytes + 1)}), bytes + 1)).ok());
+    CHECK(ParseHeader(Safetensors(Header({Tensor("a", dtype, "[8]", 0, bytes)}), bytes)).ok());
+    CHECK(!ParseHeader(Safetensors(Header({Tensor("a", dtype, "[8]", 0, bytes + 1)}), bytes + 1))
+               .ok());
   }
 }
 
@@ -91,7 +92,7 @@ struct Malformed {
 void CheckRefused(const std::vector<Malformed>& cases) {
   for (const Malformed& item : cases) {
     INFO(item.what);
-    const auto tensors = Parse(item.file);
+    const auto tensors = ParseHeader(item.file);
     REQUIRE(!tensors.ok());
     CHECK(tensors.status().code() == absl::StatusCode::kInvalidArgument);
     const std::string message(tensors.status().message());
@@ -236,8 +237,8 @@ TEST_CASE("tensors that do not tile the data are refused") {
                                Tensor("b", "U8", "[4]", begin_b, begin_b + 4)}),
                        data_bytes);
   };
-  REQUIRE(Parse(two(0, 4, 8)).ok());
-  REQUIRE(Parse(two(4, 0, 8)).ok());
+  REQUIRE(ParseHeader(two(0, 4, 8)).ok());
+  REQUIRE(ParseHeader(two(4, 0, 8)).ok());
   CheckRefused({
       {"gap at the start", two(1, 5, 9), "a gap"},
       {"gap between", two(0, 5, 9), "a gap"},
@@ -255,7 +256,7 @@ TEST_CASE("tensors that do not tile the data are refused") {
 
 TEST_CASE("a long or unprintable name is cut and escaped in the message") {
   const std::string name(5000, 'n');
-  const auto tensors = Parse(Safetensors(absl::StrCat("{\"\\u0007", name, "\":1}"), 0));
+  const auto tensors = ParseHeader(Safetensors(absl::StrCat("{\"\\u0007", name, "\":1}"), 0));
   REQUIRE(!tensors.ok());
   const std::string message(tensors.status().message());
   CHECK(message.size() < 300);
