@@ -19,7 +19,7 @@ namespace sparsed::testing {
 namespace {
 
 constexpr char kShape[] = "tiny-llada-moe";
-constexpr int kRepeats = 20;
+constexpr int kExpertRepeats = 20;
 
 std::unique_ptr<engine::Engine> EngineOn(std::unique_ptr<kernels::Backend> backend,
                                          Recording* recording) {
@@ -30,7 +30,7 @@ std::unique_ptr<engine::Engine> EngineOn(std::unique_ptr<kernels::Backend> backe
 }
 
 // Null where there is no device.
-std::unique_ptr<engine::Engine> DeviceEngine(Recording* recording) {
+std::unique_ptr<engine::Engine> ExpertsOnDevice(Recording* recording) {
   auto backend = kernels::CreateBackend({"cuda", 0});
   if (backend.ok()) return EngineOn(std::move(*backend), recording);
   WARN(std::string(backend.status().message()));
@@ -83,8 +83,8 @@ double RootMeanSquare(const std::vector<std::vector<float>>& a,
   return std::sqrt(sum / static_cast<double>(count));
 }
 
-std::vector<engine::Outcome> RunTogether(engine::Engine& engine,
-                                         const std::vector<engine::Request>& requests) {
+std::vector<engine::Outcome> RunExpertsTogether(engine::Engine& engine,
+                                                const std::vector<engine::Request>& requests) {
   std::vector<engine::SequenceId> ids;
   for (const engine::Request& request : requests) ids.push_back(engine.Start(request).value());
   const auto unfinished = [&](engine::SequenceId id) { return !engine.Find(id)->finished; };
@@ -101,7 +101,7 @@ std::vector<engine::Outcome> RunTogether(engine::Engine& engine,
 
 TEST_CASE("On the device a model with experts is as near the processor's as bf16 allows") {
   Recording recording;
-  auto engine = DeviceEngine(&recording);
+  auto engine = ExpertsOnDevice(&recording);
   if (engine == nullptr) return;
   const auto exact = LogitsOnProcessor(/*rounded=*/false);
   const double plain = RootMeanSquare(LogitsOnProcessor(/*rounded=*/true), exact);
@@ -112,7 +112,7 @@ TEST_CASE("On the device a model with experts is as near the processor's as bf16
 }
 
 TEST_CASE("On the device a model with experts gives the same bits alone and in a batch") {
-  auto engine = DeviceEngine(nullptr);
+  auto engine = ExpertsOnDevice(nullptr);
   if (engine == nullptr) return;
   for (const engine::SparseMode mode : {engine::SparseMode::kOff, engine::SparseMode::kSparseD}) {
     std::vector<engine::Request> requests = Requests(mode);
@@ -120,9 +120,9 @@ TEST_CASE("On the device a model with experts gives the same bits alone and in a
     for (const engine::Request& request : requests) {
       alone.push_back(engine::RunAlone(*engine, request));
     }
-    for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    for (int repeat = 0; repeat < kExpertRepeats; ++repeat) {
       CAPTURE(repeat);
-      REQUIRE(RunTogether(*engine, requests) == alone);
+      REQUIRE(RunExpertsTogether(*engine, requests) == alone);
       std::reverse(requests.begin(), requests.end());
       std::reverse(alone.begin(), alone.end());
     }
