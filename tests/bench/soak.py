@@ -3,7 +3,8 @@
 
     python3 tests/bench/soak.py --seconds 1200 --json FILE [--binary build/cpu-asan/bin/sparsed]
 
-Rounds of load, each followed by a lull. In a lull nothing may run or wait, the mask cache must be
+First the largest requests, as many at a time as may run: the engine's workspace counts as resident
+only once it has been used. Then rounds of load, each followed by a lull. In a lull nothing may run or wait, the mask cache must be
 empty, and one and the same request must give the same tokens. Resident memory, file descriptors and
 threads of the lulls are printed; those of the last may not exceed those of the first quarter's
 highest by more than the limits. Exit code 0 if all of it holds.
@@ -51,6 +52,7 @@ from serve_bench import machine  # noqa: E402
 from sparsed_server import Client, Server, g, short_request  # noqa: E402
 
 WORDS = "the river flows through an old town where people stand at its banks and wait ".split()
+MAX_RUNNING = 6
 FD_LIMIT = 8
 THREAD_LIMIT = 8
 
@@ -149,6 +151,22 @@ def load(port, seconds, round_number):
     return outcomes
 
 
+def use_workspace(port):
+    """More of the largest requests than may run at once."""
+    def work(seed):
+        request = g.GenerateRequest(prompt=" ".join(WORDS * 100), sampling=g.SamplingOptions(
+            gen_length=128, block_length=64, steps=2, seed=seed, cfg_scale=1.5, stop_at_end=False))
+        request.sparse.CopyFrom(g.SparseOptions(mode=g.SPARSE_MODE_SPARSED))
+        client = Client(port)
+        client.generate(request, timeout=300)
+        client.close()
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(2 * MAX_RUNNING)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def held_by(server):
     process = pathlib.Path("/proc") / str(server.process.pid)
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
@@ -168,7 +186,8 @@ def main():
     lulls = []
     total = collections.Counter()
     begin = time.monotonic()
-    with Server("--max-running", "6", "--queue-requests", "64") as server:
+    with Server("--max-running", str(MAX_RUNNING), "--queue-requests", "64") as server:
+        use_workspace(server.port)
         expected = list(server.client.generate(short_request()).token_ids)
         while time.monotonic() - begin < OPTIONS.seconds:
             total += load(server.port, OPTIONS.round_seconds, len(lulls))
