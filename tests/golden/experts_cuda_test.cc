@@ -83,20 +83,6 @@ double RootMeanSquare(const std::vector<std::vector<float>>& a,
   return std::sqrt(sum / static_cast<double>(count));
 }
 
-std::vector<engine::Outcome> RunExpertsTogether(engine::Engine& engine,
-                                                const std::vector<engine::Request>& requests) {
-  std::vector<engine::SequenceId> ids;
-  for (const engine::Request& request : requests) ids.push_back(engine.Start(request).value());
-  const auto unfinished = [&](engine::SequenceId id) { return !engine.Find(id)->finished; };
-  while (std::any_of(ids.begin(), ids.end(), unfinished)) REQUIRE(engine.Step().ok());
-  std::vector<engine::Outcome> outcomes;
-  for (const engine::SequenceId id : ids) {
-    outcomes.push_back(engine::OutcomeOf(engine, id));
-    engine.Remove(id);
-  }
-  return outcomes;
-}
-
 }  // namespace
 
 TEST_CASE("On the device a model with experts is as near the processor's as bf16 allows") {
@@ -122,7 +108,7 @@ TEST_CASE("On the device a model with experts gives the same bits alone and in a
     }
     for (int repeat = 0; repeat < kExpertRepeats; ++repeat) {
       CAPTURE(repeat);
-      REQUIRE(RunExpertsTogether(*engine, requests) == alone);
+      REQUIRE(engine::RunBatch(*engine, requests) == alone);
       std::reverse(requests.begin(), requests.end());
       std::reverse(alone.begin(), alone.end());
     }

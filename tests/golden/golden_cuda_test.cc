@@ -16,6 +16,7 @@
 #include "tests/golden/golden_compare.h"
 #include "tests/golden/golden_data.h"
 #include "tests/testing/catch.h"
+#include "tests/unit/engine/tiny_engine.h"
 
 namespace sparsed::testing {
 namespace {
@@ -168,32 +169,6 @@ void CompareTrajectory(engine::Engine& engine, Recording& recording, const Golde
   engine.Remove(id);
 }
 
-// What a request gives.
-struct Outcome {
-  std::vector<int32_t> canvas;
-  std::vector<float> confidences;
-  std::vector<int32_t> commit_steps;
-  double density = 0;
-  bool operator==(const Outcome&) const = default;
-};
-
-// All of the requests in one batch.
-std::vector<Outcome> RunTogether(engine::Engine& engine,
-                                 const std::vector<engine::Request>& requests) {
-  std::vector<engine::SequenceId> ids;
-  for (const engine::Request& request : requests) ids.push_back(engine.Start(request).value());
-  const auto unfinished = [&](engine::SequenceId id) { return !engine.Find(id)->finished; };
-  while (std::any_of(ids.begin(), ids.end(), unfinished)) REQUIRE(engine.Step().ok());
-  std::vector<Outcome> outcomes;
-  for (const engine::SequenceId id : ids) {
-    const engine::Sequence& sequence = *engine.Find(id);
-    outcomes.push_back({sequence.CanvasIds(engine.model_info()), sequence.confidences,
-                        sequence.commit_steps, sequence.density});
-    engine.Remove(id);
-  }
-  return outcomes;
-}
-
 // One request of every case, with different steps, so that a batch holds steps of all kinds, some
 // with guidance.
 std::vector<engine::Request> MixedRequests() {
@@ -258,10 +233,10 @@ TEST_CASE("On the device select ratio 1 gives the bits of full attention") {
   if (engine == nullptr) return;
   for (engine::Request request : MixedRequests()) {
     request.sparse.mode = engine::SparseMode::kOff;
-    const Outcome full = RunTogether(*engine, {request}).front();
+    const engine::Outcome full = engine::RunBatch(*engine, {request}).front();
     request.sparse.mode = engine::SparseMode::kSparseD;
     request.sparse.select = 1.0;
-    REQUIRE(RunTogether(*engine, {request}).front() == full);
+    REQUIRE(engine::RunBatch(*engine, {request}).front() == full);
   }
 }
 
@@ -269,14 +244,14 @@ TEST_CASE("On the device a request gives the same bits alone and in a batch") {
   auto engine = DeviceEngine(nullptr);
   if (engine == nullptr) return;
   std::vector<engine::Request> requests = MixedRequests();
-  std::vector<Outcome> alone;
+  std::vector<engine::Outcome> alone;
   for (const engine::Request& request : requests) {
-    alone.push_back(RunTogether(*engine, {request}).front());
+    alone.push_back(engine::RunBatch(*engine, {request}).front());
   }
-  REQUIRE(RunTogether(*engine, requests) == alone);
+  REQUIRE(engine::RunBatch(*engine, requests) == alone);
   std::reverse(requests.begin(), requests.end());
   std::reverse(alone.begin(), alone.end());
-  REQUIRE(RunTogether(*engine, requests) == alone);
+  REQUIRE(engine::RunBatch(*engine, requests) == alone);
 }
 
 TEST_CASE("On the device repeated requests give the same bits") {
@@ -284,10 +259,10 @@ TEST_CASE("On the device repeated requests give the same bits") {
   if (engine == nullptr) return;
   std::vector<engine::Request> requests = MixedRequests();
   for (engine::Request& request : requests) request.sampling.steps = request.canvas.size() / 8;
-  const std::vector<Outcome> first = RunTogether(*engine, requests);
+  const std::vector<engine::Outcome> first = engine::RunBatch(*engine, requests);
   for (int repeat = 1; repeat < kRepeats; ++repeat) {
     CAPTURE(repeat);
-    REQUIRE(RunTogether(*engine, requests) == first);
+    REQUIRE(engine::RunBatch(*engine, requests) == first);
   }
 }
 

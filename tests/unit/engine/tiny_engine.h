@@ -1,6 +1,7 @@
 // Engines on the tiny synthetic model, and the requests that the tests put to them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -94,6 +95,20 @@ inline Outcome RunAlone(Engine& engine, const Request& request) {
   const Outcome outcome = OutcomeOf(engine, *id);
   engine.Remove(*id);
   return outcome;
+}
+
+// All of the requests in one batch; outcomes in their order.
+inline std::vector<Outcome> RunBatch(Engine& engine, const std::vector<Request>& requests) {
+  std::vector<SequenceId> ids;
+  for (const Request& request : requests) ids.push_back(engine.Start(request).value());
+  const auto unfinished = [&](SequenceId id) { return !engine.Find(id)->finished; };
+  while (std::any_of(ids.begin(), ids.end(), unfinished)) REQUIRE(engine.Step().ok());
+  std::vector<Outcome> outcomes;
+  for (const SequenceId id : ids) {
+    outcomes.push_back(OutcomeOf(engine, id));
+    engine.Remove(id);
+  }
+  return outcomes;
 }
 
 }  // namespace sparsed::engine
