@@ -6,7 +6,7 @@
 
 namespace sparsed::kernels::cuda {
 
-inline constexpr int32_t kRowAlignment = 128;
+inline constexpr int32_t kRowAlignment = 64;
 inline constexpr size_t kGemmWorkspaceBytes = 64u << 20;
 inline constexpr size_t kSelectionScratchBytes = 160u << 20;
 inline constexpr int64_t kColumnMultiple = 8;  // of a weight

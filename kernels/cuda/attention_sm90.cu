@@ -11,8 +11,10 @@
 // patterns while the consumers work on the next item.
 //
 // A dropped tile leaves the online softmax untouched, so a mask that keeps everything gives the
-// bits of full attention. Sequences start at multiples of 128 packed rows: no box touches two of
-// them, and what lies behind a sequence's last row is finite.
+// bits of full attention. Sequences start at multiples of 64 packed rows, which a box of queries or
+// values has: none touches two of them, but half a tile that a sequence does not reach is read as
+// zeros. A box of keys may touch the next sequence; those scores are blanked. What lies behind a
+// sequence's last row, up to such a multiple, is finite.
 #include "kernels/cuda/ptx_sm90.cuh"
 #include "kernels/cuda/selection.cuh"
 #include "kernels/cuda/softmax_sm90.cuh"
@@ -31,6 +33,8 @@ constexpr int kBoxColumns = 64;  // bf16 columns of a box: 128 bytes
 constexpr int kBoxBytes = AttentionMaps::kKeyRows * kBoxColumns * 2;
 constexpr int kQueryBoxBytes = AttentionMaps::kQueryRows * kBoxColumns * 2;
 constexpr int kWarpRowBytes = AttentionMaps::kOutRows * kBoxColumns * 2;  // of a warp in a box
+constexpr int kHalfTile = 64;        // rows of a box of queries or values
+constexpr int kNoRow = -kHalfTile;   // of a box outside the tensor: zeros
 constexpr int kSelectFloats = 8192;  // importances of an item's query blocks
 
 template <int kHeadDim, bool kSelect>
@@ -120,22 +124,28 @@ __device__ void Produce(const AttentionLaunch& launch, const CUtensorMap* q_map,
     const auto load_value = [&](int tile) {
       BarrierWait(barriers.ValueEmpty(value.stage), value.parity ^ 1);
       BarrierArriveExpect(barriers.ValueFull(value.stage), L::kTileBytes);
-      LoadBoxes<L::kBoxes, kBoxBytes>(
-          shared + L::kValue + static_cast<uint32_t>(value.stage) * L::kTileBytes, v_map, kv_column,
-          s.first_row + tile * kKeys, barriers.ValueFull(value.stage));
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int token = tile * kKeys + half * kHalfTile;
+        LoadBoxes<L::kBoxes, kBoxBytes>(
+            shared + L::kValue + static_cast<uint32_t>(value.stage) * L::kTileBytes +
+                static_cast<uint32_t>(half) * (kBoxBytes / 2),
+            v_map, kv_column, token < s.num_tokens ? s.first_row + token : kNoRow,
+            barriers.ValueFull(value.stage));
+      }
       value.Advance();
     };
 
     // The queries first: their place has long been free.
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
+      const int token = item.tile * kItemRows + group * kHalfTile;
       BarrierWait(barriers.QueryEmpty(query.stage, group), query.parity ^ 1);
       BarrierArriveExpect(barriers.QueryFull(query.stage, group), L::kQueryBytes);
       LoadBoxes<L::kBoxes, kQueryBoxBytes>(
           shared + L::kQuery +
               static_cast<uint32_t>(query.stage * kGroups + group) * L::kQueryBytes,
-          q_map, item.head * kHeadDim,
-          s.query_row + item.tile * kItemRows + group * static_cast<int>(AttentionMaps::kQueryRows),
+          q_map, item.head * kHeadDim, token < s.end_token ? s.query_row + token : kNoRow,
           barriers.QueryFull(query.stage, group));
     }
     query.Advance();

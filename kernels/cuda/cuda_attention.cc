@@ -142,7 +142,7 @@ absl::Status CudaBackend::AttentionChunk(const AttentionParams& params,
   const std::tuple<const TensorView*, uint32_t, CUtensorMap*> encoded[] = {
       {&params.q, AttentionMaps::kQueryRows, &maps.q},
       {&params.k, AttentionMaps::kKeyRows, &maps.k},
-      {&params.v, AttentionMaps::kKeyRows, &maps.v},
+      {&params.v, AttentionMaps::kValueRows, &maps.v},
       {&params.out, AttentionMaps::kOutRows, &maps.out}};
   for (const auto& [view, box_rows, map] : encoded) {
     if (absl::Status status = EncodeMap(*view, box_rows, map); !status.ok()) return status;

@@ -148,10 +148,11 @@ cudaError_t LaunchAttentionSm80(const AttentionLaunch& launch, int32_t head_dim,
                                 int32_t grid, cudaStream_t stream);
 // The same for compute capability 9.0a, by warpgroup products and bulk copies. The maps are bf16
 // with 128-byte swizzle, boxes of 64 columns; their rows are given here. first_row of every
-// sequence and query_row are multiples of 128.
+// sequence and query_row are multiples of 64.
 struct AttentionMaps {
   static constexpr uint32_t kQueryRows = 64;
   static constexpr uint32_t kKeyRows = 128;
+  static constexpr uint32_t kValueRows = 64;
   static constexpr uint32_t kOutRows = 16;
   CUtensorMap q;
   CUtensorMap k;

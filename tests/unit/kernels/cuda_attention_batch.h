@@ -1,6 +1,7 @@
 // A packed batch of random attention on the device, and what float64 says of it.
 #pragma once
 
+#include "kernels/cuda_sizes.h"
 #include "tests/unit/kernels/cuda_testing.h"
 
 namespace sparsed::kernels {
@@ -22,7 +23,9 @@ struct Case {
   double density = 1;  // of a kSparse mask
 };
 
-inline int64_t AlignUp(int64_t n) { return (n + 127) / 128 * 128; }
+inline int64_t AlignUp(int64_t n) {
+  return (n + cuda::kRowAlignment - 1) / cuda::kRowAlignment * cuda::kRowAlignment;
+}
 
 // A packed batch on the device with NaN in the output and behind every sequence's own K and V tiles
 // finite values only (the contract of the packing).
