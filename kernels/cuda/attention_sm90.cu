@@ -15,6 +15,9 @@
 // values has: none touches two of them, but half a tile that a sequence does not reach is read as
 // zeros. A box of keys may touch the next sequence; those scores are blanked. What lies behind a
 // sequence's last row, up to such a multiple, is finite.
+#include <algorithm>
+#include <span>
+
 #include "kernels/cuda/ptx_sm90.cuh"
 #include "kernels/cuda/selection.cuh"
 #include "kernels/cuda/softmax_sm90.cuh"
@@ -265,7 +268,8 @@ __device__ void StoreRows(const Rows<kHeadDim>& rows, const AttentionLaunch& lau
   }
 }
 
-template <int kHeadDim, Mass kMass>
+// kParts: see TileMass; 1 only where every attention block that is selected is a tile.
+template <int kHeadDim, Mass kMass, int kParts>
 __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_map, uint32_t shared,
                         const Barriers& barriers, const volatile uint32_t* tile_info) {
   constexpr bool kSelect = kMass != Mass::kNone;
@@ -328,7 +332,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     float scores[64];
     float rescale[2];
     uint32_t p[8][4];
-    TileMass tile_mass;
+    TileMass<kParts> tile_mass;
     TileInfo info;
 
     const auto wait_key = [&] { BarrierWait(barriers.KeyFull(key.stage), key.parity); };
@@ -354,7 +358,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
       const uint32_t kept = info.groups >> group_shift & 15u;
       const int existing = num_tokens - info.tile * kKeys;
       if (kept != 15u || existing < kKeys) Blank(scores, existing, kept, lane);
-      Softmax<kHeadDim, kMass>(rows, scores, scale, rescale, tile_mass);
+      Softmax<kMass>(rows, scores, scale, rescale, tile_mass);
       if constexpr (kMass == Mass::kPower) {
         if (selecting) PowerMass(rows, scores, s.selection_ratio, rescale, tile_mass);
       }
@@ -414,7 +418,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     store_mass(info.tile);
     if constexpr (kSelect) {
       if (selecting) {
-        StoreRowMass<kHeadDim, kMass>(rows, store, lane);
+        StoreRowMass<kMass>(rows, store, lane);
         release(barriers.MassFull(mass.stage));
         mass.Advance(launch.scratch_buffers);
       }
@@ -429,7 +433,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
   if (lane == 0) BulkWaitRead();
 }
 
-template <int kHeadDim, Mass kMass>
+template <int kHeadDim, Mass kMass, int kParts>
 __global__ void __launch_bounds__(kThreads, 1)
     AttentionKernel(const __grid_constant__ AttentionLaunch launch,
                     const __grid_constant__ AttentionMaps maps) {
@@ -472,14 +476,14 @@ __global__ void __launch_bounds__(kThreads, 1)
     }
   } else {
     GrowRegisters<kSelect ? 216 : 224>();
-    Consume<kHeadDim, kMass>(launch, &maps.out, shared, barriers, tile_info);
+    Consume<kHeadDim, kMass, kParts>(launch, &maps.out, shared, barriers, tile_info);
   }
 }
 
-template <int kHeadDim, Mass kMass>
+template <int kHeadDim, Mass kMass, int kParts>
 cudaError_t Launch(const AttentionLaunch& launch, const AttentionMaps& maps, int32_t grid,
                    cudaStream_t stream) {
-  const auto kernel = AttentionKernel<kHeadDim, kMass>;
+  const auto kernel = AttentionKernel<kHeadDim, kMass, kParts>;
   constexpr int kBytes = Layout<kHeadDim, kMass != Mass::kNone>::kBytes;
   if (const cudaError_t error =
           cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
@@ -490,18 +494,28 @@ cudaError_t Launch(const AttentionLaunch& launch, const AttentionMaps& maps, int
   return cudaGetLastError();
 }
 
+bool SelectsTiles(const AttentionLaunch& launch) {
+  const std::span<const AttentionItemRange> all(launch.sequences, launch.num_sequences);
+  return std::all_of(all.begin(), all.end(), [](const AttentionItemRange& sequence) {
+    return sequence.mode != 1 || sequence.block_size == kKeys;
+  });
+}
+
 template <int kHeadDim>
 cudaError_t Launch(const AttentionLaunch& launch, const AttentionMaps& maps, Mass mass,
                    int32_t grid, cudaStream_t stream) {
+  const bool tiles = SelectsTiles(launch);
   switch (mass) {
     case Mass::kNone:
-      return Launch<kHeadDim, Mass::kNone>(launch, maps, grid, stream);
+      return Launch<kHeadDim, Mass::kNone, 1>(launch, maps, grid, stream);
     case Mass::kPlain:
-      return Launch<kHeadDim, Mass::kPlain>(launch, maps, grid, stream);
+      return tiles ? Launch<kHeadDim, Mass::kPlain, 1>(launch, maps, grid, stream)
+                   : Launch<kHeadDim, Mass::kPlain, 4>(launch, maps, grid, stream);
     case Mass::kSquare:
-      return Launch<kHeadDim, Mass::kSquare>(launch, maps, grid, stream);
+      return tiles ? Launch<kHeadDim, Mass::kSquare, 1>(launch, maps, grid, stream)
+                   : Launch<kHeadDim, Mass::kSquare, 4>(launch, maps, grid, stream);
     case Mass::kPower:
-      return Launch<kHeadDim, Mass::kPower>(launch, maps, grid, stream);
+      return Launch<kHeadDim, Mass::kPower, 4>(launch, maps, grid, stream);
   }
   return cudaErrorInvalidValue;
 }

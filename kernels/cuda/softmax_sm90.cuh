@@ -16,9 +16,11 @@ struct Rows {
   float mass_sum[2];  // the same for the selection's exponent, where that is not 1
 };
 
-// The selection mass of this thread's columns of a tile: [row][32-key group].
+// The selection mass of this thread's columns of a tile, for each row: of the whole tile (kParts
+// 1), which leaves registers to the rest, or of its 32-key groups (kParts 4).
+template <int kParts>
 struct TileMass {
-  float group[2][4];
+  float part[2][kParts];
 };
 
 // What a select item needs at every tile, read once: kernel arguments are slow to reach.
@@ -53,12 +55,22 @@ __device__ inline float QuadSum(float v) {
 
 __device__ inline float FourSum(const float (&v)[4]) { return (v[0] + v[1]) + (v[2] + v[3]); }
 
+template <int kParts>
+__device__ void KeepMass(TileMass<kParts>& mass, int row, const float (&groups)[4]) {
+  if constexpr (kParts == 1) {
+    mass.part[row][0] = FourSum(groups);
+  } else {
+#pragma unroll
+    for (int g = 0; g < 4; ++g) mass.part[row][g] = groups[g];
+  }
+}
+
 // s becomes the probabilities p relative to the new maximum; rescale is what the old ones need.
 // mass: of p or of its square; PowerMass has the rest. The sum of p is taken in the same order
 // whatever the mass, so that a select step gives the bits of a full one.
-template <int kHeadDim, Mass kMass>
+template <Mass kMass, int kHeadDim, int kParts>
 __device__ void Softmax(Rows<kHeadDim>& rows, float (&s)[64], float scale, float (&rescale)[2],
-                        TileMass& mass) {
+                        TileMass<kParts>& mass) {
   // The two rows side by side, the maxima in two chains each: alone on its scheduler, a warp waits
   // for every instruction that needs the one before.
   float tile_max[2][2] = {{s[0], s[2]}, {s[4], s[6]}};
@@ -99,28 +111,25 @@ __device__ void Softmax(Rows<kHeadDim>& rows, float (&s)[64], float scale, float
     if constexpr (kMass == Mass::kSquare) {
       rows.mass_sum[r] = rows.mass_sum[r] * rescale[r] * rescale[r] + FourSum(power[r]);
     }
-#pragma unroll
-    for (int g = 0; g < 4; ++g) {
-      if constexpr (kMass == Mass::kPlain) mass.group[r][g] = sum[r][g];
-      if constexpr (kMass == Mass::kSquare) mass.group[r][g] = power[r][g];
-    }
+    if constexpr (kMass == Mass::kPlain) KeepMass(mass, r, sum[r]);
+    if constexpr (kMass == Mass::kSquare) KeepMass(mass, r, power[r]);
   }
 }
 
 // Mass::kPower, after Softmax: two more special functions an element, but no more registers.
-template <int kHeadDim>
+template <int kHeadDim, int kParts>
 __device__ void PowerMass(Rows<kHeadDim>& rows, const float (&p)[64], float ratio,
-                          const float (&rescale)[2], TileMass& mass) {
+                          const float (&rescale)[2], TileMass<kParts>& mass) {
   const auto power = [ratio](float x) { return Exp2(ratio * Log2(x)); };
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-#pragma unroll
-    for (int g = 0; g < 4; ++g) mass.group[r][g] = 0;
+    float groups[4] = {};
 #pragma unroll
     for (int j = 0; j < 16; ++j) {
-      mass.group[r][j / 4] += power(p[4 * j + 2 * r]) + power(p[4 * j + 2 * r + 1]);
+      groups[j / 4] += power(p[4 * j + 2 * r]) + power(p[4 * j + 2 * r + 1]);
     }
-    rows.mass_sum[r] = rows.mass_sum[r] * power(rescale[r]) + FourSum(mass.group[r]);
+    rows.mass_sum[r] = rows.mass_sum[r] * power(rescale[r]) + FourSum(groups);
+    KeepMass(mass, r, groups);
   }
 }
 
@@ -153,17 +162,19 @@ __device__ inline float QuadSumOfTwo(float first, float second, int lane) {
   return mine + __shfl_xor_sync(0xffffffffu, mine, 2);
 }
 
-template <int kBlocks>
-__device__ void StoreMassOf(const TileMass& mass, float base, const MassStore& store, int tile,
-                            int lane) {
+template <int kBlocks, int kParts>
+__device__ void StoreMassOf(const TileMass<kParts>& mass, float base, const MassStore& store,
+                            int tile, int lane) {
 #pragma unroll
   for (int b = 0; b < kBlocks; ++b) {
     float row[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      if constexpr (kBlocks == 1) row[r] = FourSum(mass.group[r]);
-      if constexpr (kBlocks == 2) row[r] = mass.group[r][2 * b] + mass.group[r][2 * b + 1];
-      if constexpr (kBlocks == 4) row[r] = mass.group[r][b];
+      if constexpr (kBlocks == kParts) row[r] = mass.part[r][b];
+      if constexpr (kBlocks < kParts && kBlocks == 1) row[r] = FourSum(mass.part[r]);
+      if constexpr (kBlocks < kParts && kBlocks == 2) {
+        row[r] = mass.part[r][2 * b] + mass.part[r][2 * b + 1];
+      }
     }
     const float sum = QuadSumOfTwo(row[0], row[1], lane);
     const int block = tile * kBlocks + b;
@@ -175,10 +186,13 @@ __device__ void StoreMassOf(const TileMass& mass, float base, const MassStore& s
 
 // Stores log2 of the selection mass of the tile's attention blocks for the thread's two rows.
 // max: the running maxima that the probabilities of the tile are relative to.
-__device__ inline void StoreMass(const TileMass& mass, const float (&max)[2],
-                                 const MassStore& store, int tile, int lane) {
+template <int kParts>
+__device__ void StoreMass(const TileMass<kParts>& mass, const float (&max)[2],
+                          const MassStore& store, int tile, int lane) {
   const float base = (lane & 1 ? max[1] : max[0]) * store.scale;
-  if (store.per_tile == 1) {
+  if constexpr (kParts == 1) {
+    StoreMassOf<1>(mass, base, store, tile, lane);
+  } else if (store.per_tile == 1) {
     StoreMassOf<1>(mass, base, store, tile, lane);
   } else if (store.per_tile == 2) {
     StoreMassOf<2>(mass, base, store, tile, lane);
@@ -188,7 +202,7 @@ __device__ inline void StoreMass(const TileMass& mass, const float (&max)[2],
 }
 
 // log2 of the whole mass of the thread's two rows, behind the blocks of the scratch.
-template <int kHeadDim, Mass kMass>
+template <Mass kMass, int kHeadDim>
 __device__ void StoreRowMass(const Rows<kHeadDim>& rows, const MassStore& store, int lane) {
   const float sum = kMass == Mass::kPlain ? QuadSumOfTwo(rows.sum[0], rows.sum[1], lane)
                                           : QuadSumOfTwo(rows.mass_sum[0], rows.mass_sum[1], lane);
