@@ -99,6 +99,22 @@ __device__ void LoadBoxes(uint32_t shared, const CUtensorMap* map, int column, i
   }
 }
 
+// Holds a block back until the others have come to their items of the same round, so that all read
+// the same keys at about the same time. Blocks that drift apart bring a head's keys and values,
+// where the cache does not hold them, from memory again and again. Who waits for long goes on: this
+// is about speed alone.
+__device__ void KeepInStep(const AttentionLaunch& launch, int index) {
+  constexpr long long kMostCycles = 1 << 20;
+  const int grid = static_cast<int>(gridDim.x);
+  const int last_of_round = min(index / grid * grid + grid, launch.num_items);
+  atomicAdd(launch.items_begun, 1u);
+  const volatile uint32_t* begun = launch.items_begun;
+  const long long since = clock64();
+  while (*begun < static_cast<uint32_t>(last_of_round) && clock64() - since < kMostCycles) {
+    __nanosleep(200);
+  }
+}
+
 template <int kHeadDim, bool kSelect>
 __device__ void Produce(const AttentionLaunch& launch, const CUtensorMap* q_map,
                         const CUtensorMap* k_map, const CUtensorMap* v_map, uint32_t shared,
@@ -152,6 +168,7 @@ __device__ void Produce(const AttentionLaunch& launch, const CUtensorMap* q_map,
           barriers.QueryFull(query.stage, group));
     }
     query.Advance();
+    if (launch.items_begun != nullptr) KeepInStep(launch, index);
     TileInfo info = walk.Next();
     TileInfo next = info.tile == kNoTile ? info : walk.Next();
     load_key(info, next.tile == kNoTile);

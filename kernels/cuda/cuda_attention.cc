@@ -138,6 +138,7 @@ absl::Status CudaBackend::AttentionChunk(const AttentionParams& params,
                         LaunchAttentionSm80(launch, params.head_dim, mass, grid, stream_));
     return absl::OkStatus();
   }
+  if (absl::Status status = PlanSteps(launch, params.head_dim); !status.ok()) return status;
   AttentionMaps maps;
   const std::tuple<const TensorView*, uint32_t, CUtensorMap*> encoded[] = {
       {&params.q, AttentionMaps::kQueryRows, &maps.q},
@@ -162,6 +163,21 @@ int32_t CudaBackend::PlanScratch(AttentionLaunch& launch, Mass mass) const {
       static_cast<int64_t>(selection_scratch_.bytes() / sizeof(float)) / launch.scratch_floats;
   launch.scratch_buffers = hopper_ && buffers >= 2 * int64_t{grid} ? 2 : 1;
   return static_cast<int32_t>(std::min<int64_t>(grid, buffers));
+}
+
+// Blocks keep in step where their items take equally long and the keys and values of a head do not
+// fit into the cache (of which each half holds what its half of the multiprocessors reads).
+absl::Status CudaBackend::PlanSteps(AttentionLaunch& launch, int32_t head_dim) const {
+  const AttentionItemRange& only = launch.sequences[0];
+  const bool equal =
+      launch.num_sequences == 1 && only.mode != static_cast<int32_t>(AttentionMode::kSparse);
+  if (!equal || int64_t{only.num_tokens} * head_dim * 2 * 2 <= cache_bytes_ / 2) {
+    return absl::OkStatus();
+  }
+  launch.items_begun = items_begun_.as<uint32_t>();
+  SPARSED_CUDA_RETURN("Attention",
+                      cudaMemsetAsync(launch.items_begun, 0, sizeof(uint32_t), stream_));
+  return absl::OkStatus();
 }
 
 absl::Status CudaBackend::EncodeMap(const TensorView& view, uint32_t box_rows,

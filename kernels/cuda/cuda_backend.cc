@@ -33,6 +33,7 @@ absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal, bo
   std::unique_ptr<CudaBackend> backend(new CudaBackend);
   backend->ordinal_ = ordinal;
   backend->multiprocessors_ = properties.multiProcessorCount;
+  backend->cache_bytes_ = properties.l2CacheSize;
   backend->memory_total_bytes_ = properties.totalGlobalMem;
   backend->description_ =
       absl::StrCat(properties.name, ", compute capability ", properties.major, ".",
@@ -59,6 +60,9 @@ absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal, bo
   auto scratch = backend->Alloc(kSelectionScratchBytes);
   if (!scratch.ok()) return scratch.status();
   backend->selection_scratch_ = std::move(*scratch);
+  auto counter = backend->Alloc(sizeof(uint32_t));
+  if (!counter.ok()) return counter.status();
+  backend->items_begun_ = std::move(*counter);
   auto gemm = Gemm::Create(backend->stream_, backend->gemm_workspace_.data(), kGemmWorkspaceBytes);
   if (!gemm.ok()) return gemm.status();
   backend->gemm_ = std::move(*gemm);

@@ -64,12 +64,14 @@ class CudaBackend : public Backend {
   absl::Status AttentionChunk(const AttentionParams& params,
                               std::span<const AttentionSequence> sequences, Mass mass);
   int32_t PlanScratch(AttentionLaunch& launch, Mass mass) const;
+  absl::Status PlanSteps(AttentionLaunch& launch, int32_t head_dim) const;
   absl::Status EncodeMap(const TensorView& view, uint32_t box_rows, CUtensorMap* map) const;
 
   int ordinal_ = 0;
   bool hopper_ = false;         // compute capability 9.0: the wgmma kernel runs
   void* encode_map_ = nullptr;  // cuTensorMapEncodeTiled, from the driver
   int multiprocessors_ = 0;
+  int64_t cache_bytes_ = 0;  // of the second level
   std::string description_;
   uint64_t memory_total_bytes_ = 0;
   std::shared_ptr<uint64_t> allocated_bytes_ = std::make_shared<uint64_t>(0);
@@ -78,6 +80,7 @@ class CudaBackend : public Backend {
   MarkEvents marks_;
   Buffer gemm_workspace_;
   Buffer selection_scratch_;
+  Buffer items_begun_;  // by the blocks of an attention launch
   std::unique_ptr<Gemm> gemm_;
 };
 

@@ -135,6 +135,8 @@ struct AttentionLaunch {
   float* scratch = nullptr;
   int64_t scratch_floats = 0;  // of one buffer
   int32_t scratch_buffers = 1;
+  // Hopper only: counts the items begun, 0 before the launch, where blocks are to keep in step.
+  uint32_t* items_begun = nullptr;
   AttentionItemRange sequences[kMaxAttentionSequences];
 };
 

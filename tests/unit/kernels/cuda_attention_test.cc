@@ -151,6 +151,20 @@ TEST_CASE("on the device the rows of a query range are those of the whole sequen
   }
 }
 
+// So long that the blocks of the grid keep in step (cuda_attention.cc), through several rounds.
+TEST_CASE("on the device a row of a sequence beyond the cache is that of its query range") {
+  const bool portable = GENERATE(false, true);
+  const auto device = Device(portable);
+  if (!device) return;
+  Batch batch(*device, {1, 1, 64}, {{120000, AttentionMode::kFull}}, 15);
+  const QueryRange range = {119936, 64, 0};
+  const auto part = batch.Run({range});
+  const auto whole = batch.Run();
+  const auto want = whole.begin() + range.first_token * 64;
+  REQUIRE(std::equal(want, want + range.num_tokens * 64, part.begin()));
+  REQUIRE(batch.Run() == whole);
+}
+
 TEST_CASE("query ranges that the device cannot keep to are refused") {
   const auto device = Device();
   if (!device) return;
