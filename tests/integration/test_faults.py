@@ -149,8 +149,6 @@ def test_stopped_and_continued_nobody_fails(server):
         time.sleep(4)
         assert others.done <= done + 2
         server.process.send_signal(signal.SIGCONT)
-    # The pause is not taken for a step that does not end.
-    assert not any(line["event"] == "engine_stalled" for line in server.lines)
     assert server.http("/livez")[0] == 200
 
 
