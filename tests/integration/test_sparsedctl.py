@@ -247,7 +247,8 @@ def test_a_load_tells_how_it_goes(terminal):
     live.read_until(None)
     assert live.process.returncode == 0
     lines = plain(live.output).splitlines()
-    told = [line for line in lines if re.search(r"20/s · .* of .* · \d+ sent · \d+ in flight", line)]
+    told = [line for line in lines
+            if re.search(r"20/s · .* of .* · \d+ sent · \d+ in flight", line)]
     assert len(told) > 2
     assert max(int(re.search(r"(\d+) sent", line).group(1)) for line in told) > 10
     assert re.search(r"0 failed · p50 [\d.]+ s · p99 [\d.]+ s", told[-1])
