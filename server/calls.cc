@@ -20,6 +20,7 @@ void SendRequestId(grpc::CallbackServerContext* context, const std::string& id) 
 grpc::Status EndStatus(grpc::CallbackServerContext* context, const Failure* failure,
                        const std::string& request_id) {
   if (failure == nullptr) return grpc::Status::OK;
+  context->AddTrailingMetadata(kRequestIdKey, request_id);
   if (failure->pushback_ms) {
     context->AddTrailingMetadata(kPushbackKey, absl::StrCat(*failure->pushback_ms));
   }
@@ -41,6 +42,7 @@ std::shared_ptr<UnaryCall> UnaryCall::Create(grpc::CallbackServerContext* contex
 
 void UnaryCall::OnResult(const v1::GenerateResponse& result, const RunStats& stats) {
   access_->Write(info_, nullptr, stats);
+  SendRequestId(context_, info_.request_id);
   *response_ = format_(result);
   Finish(grpc::Status::OK);
 }
@@ -88,6 +90,10 @@ void StreamCall::OnFailure(const Failure& failure, const RunStats& stats) {
 void StreamCall::OnWriteDone(bool ok) { WriteDone(ok); }
 
 void StreamCall::StartWrite(const v1::StreamGenerateResponse& event) {
+  if (!id_sent_) {
+    SendRequestId(context_, info_.request_id);
+    id_sent_ = true;
+  }
   writing_ = SerializeMessage(event);
   grpc::ServerWriteReactor<grpc::ByteBuffer>::StartWrite(&writing_);
 }

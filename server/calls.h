@@ -19,10 +19,11 @@
 
 namespace sparsed::server {
 
-// In the initial metadata. Before the end of the call.
+// In the initial metadata of a call that is answered; before its first message. A call that fails
+// with nothing sent must have none: clients retry only what ends with its first headers.
 void SendRequestId(grpc::CallbackServerContext* context, const std::string& id);
 
-// Ends a call: sets the trailers of the failure on the context. Null: OK.
+// Ends a call: sets the trailers of the failure, its id among them, on the context. Null: OK.
 grpc::Status EndStatus(grpc::CallbackServerContext* context, const Failure* failure,
                        const std::string& request_id);
 
@@ -85,6 +86,7 @@ class StreamCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, publ
   const AccessLog* access_ = nullptr;
   OpenStreams* open_ = nullptr;
   CallInfo info_;
+  bool id_sent_ = false;      // changes between writes, of which there is one at a time
   grpc::ByteBuffer writing_;  // unchanged until OnWriteDone
   std::shared_ptr<StreamCall> self_;
 };

@@ -23,6 +23,11 @@ void Heartbeat::StepEnded(TimePoint now) {
   longest_step_ = std::max(longest_step_, now - begun_);
 }
 
+void Heartbeat::PauseEnded(TimePoint now) {
+  const std::lock_guard lock(mu_);
+  begun_ = now;
+}
+
 bool Heartbeat::Stalled(TimePoint now, Duration base) const {
   const std::lock_guard lock(mu_);
   return in_step_ && now - begun_ > StallLimit(base, rows_, longest_step_);

@@ -99,7 +99,6 @@ grpc::ServerUnaryReactor* KserveService::ModelInfer(Context* context, const Byte
   if (!failure && infer.stream) {
     failure = BadFields(OneViolation("stream", "needs ModelStreamInfer"));
   }
-  SendRequestId(context, info.request_id);
   const auto format = [id = request.id()](const v1::GenerateResponse& result) {
     return SerializeMessage(InferResponse(result.model(), id, result.text(), true));
   };

@@ -94,12 +94,12 @@ InferStream* InferStream::Start(grpc::CallbackServerContext* context, Parts part
   std::shared_ptr<InferStream> stream(new InferStream(context, parts, std::move(info)));
   stream->self_ = stream;
   parts.open_streams->Add(stream);
-  SendRequestId(context, stream->info_.request_id);
   if (refused) {
     parts.access->Write(stream->info_, &*refused, {});
     stream->finished_ = true;
     stream->Finish(EndStatus(context, &*refused, stream->info_.request_id));
   } else {
+    SendRequestId(context, stream->info_.request_id);
     stream->ReadNext();
   }
   return stream.get();

@@ -1,12 +1,19 @@
 #include "server/process_metrics.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <system_error>
+
+#ifdef __SANITIZE_ADDRESS__
+// GCC comes without the header <sanitizer/allocator_interface.h>.
+extern "C" size_t __sanitizer_get_current_allocated_bytes();
+#endif
 
 namespace sparsed::server {
 namespace {
@@ -20,6 +27,16 @@ prometheus::MetricFamily ProcessFamily(const char* name, const char* help,
     metric.gauge.value = value;
   }
   return {name, help, type, {metric}};
+}
+
+// What has been allocated and not freed. A sanitizer has an allocator of its own.
+double HeapBytes() {
+#ifdef __SANITIZE_ADDRESS__
+  return static_cast<double>(__sanitizer_get_current_allocated_bytes());
+#else
+  const struct mallinfo2 heap = mallinfo2();
+  return static_cast<double>(heap.uordblks + heap.hblkhd);
+#endif
 }
 
 double ToSeconds(const timeval& time) {
@@ -40,6 +57,8 @@ std::vector<prometheus::MetricFamily> ProcessMetrics::Collect() const {
     families.push_back(ProcessFamily("process_resident_memory_bytes", "Resident memory.",
                                      MetricType::Gauge, resident_pages * page));
   }
+  families.push_back(ProcessFamily("process_heap_bytes", "Memory allocated and not freed.",
+                                   MetricType::Gauge, HeapBytes()));
   rusage usage = {};
   if (getrusage(RUSAGE_SELF, &usage) == 0) {
     families.push_back(ProcessFamily("process_cpu_seconds_total",

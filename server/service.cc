@@ -39,7 +39,6 @@ CallInfo GenerationService::Describe(grpc::CallbackServerContext* context, const
   info.generation = true;
   const std::string& wanted_id = request.request_id();
   if (!wanted_id.empty() && IsValidRequestId(wanted_id)) info.request_id = wanted_id;
-  SendRequestId(context, info.request_id);
   return info;
 }
 

@@ -45,7 +45,7 @@ class StepLoop {
   absl::Status Run();
   // At the next turn all requests, waiting and running, end with DrainTimeout. Any thread.
   void CancelAll() { cancel_all_.store(true); }
-  const Heartbeat& heartbeat() const { return heartbeat_; }
+  Heartbeat& heartbeat() { return heartbeat_; }
   int64_t running() const { return running_count_.load(); }  // requests in the batch. Any thread.
 
  private:

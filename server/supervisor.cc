@@ -14,7 +14,7 @@ Supervisor::Supervisor(Parts parts)
       tls_files_(
           Look({parts_.config->tls_cert, parts_.config->tls_key, parts_.config->tls_client_ca})) {}
 
-void Supervisor::Tick(const Heartbeat* heartbeat) {
+void Supervisor::Tick(Heartbeat* heartbeat) {
   const Config& config = *parts_.config;
   Signature tokens = Look({config.auth_token_file});
   if (tokens != token_file_) {
@@ -27,14 +27,20 @@ void Supervisor::Tick(const Heartbeat* heartbeat) {
     CheckCertificate();
   }
   const TimePoint now = parts_.clock();
-  const int slow = parts_.streams->CheckReaders(now, ToDuration(config.slow_client_seconds));
+  // After a pause of the whole process (SIGSTOP, a suspended machine) neither a step nor a reader
+  // has had the time that the clock shows; by the next tick readers have read.
+  constexpr auto kPause = 4 * kInterval;
+  const bool paused = last_tick_ && now - *last_tick_ > kPause;
+  last_tick_ = now;
+  if (paused && heartbeat != nullptr) heartbeat->PauseEnded(now);
+  const Duration reader_limit = ToDuration(config.slow_client_seconds);
+  const int slow = paused ? 0 : parts_.streams->CheckReaders(now, reader_limit);
   if (slow > 0) {
     parts_.metrics->SlowClients(slow);
     parts_.log->Warning("slow_clients", {{"streams", slow}});
   }
   if (heartbeat != nullptr) CheckHeartbeat(*heartbeat, now);
   parts_.log->ReportSuppressed();
-  last_tick_ = now;
 }
 
 void Supervisor::Reload() {
@@ -84,10 +90,6 @@ void Supervisor::CheckCertificate() {
 }
 
 void Supervisor::CheckHeartbeat(const Heartbeat& heartbeat, TimePoint now) {
-  // After a pause of the whole process (SIGSTOP, a suspended machine) the step has not had the time
-  // that the clock shows.
-  constexpr auto kPause = 4 * kInterval;
-  if (last_tick_ && now - *last_tick_ > kPause) return;
   const bool stalled = heartbeat.Stalled(now, ToDuration(parts_.config->stall_seconds));
   if (stalled == parts_.state->stalled()) return;
   parts_.state->SetStalled(stalled);

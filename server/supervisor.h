@@ -38,7 +38,7 @@ class Supervisor {
 
   static constexpr std::chrono::milliseconds kInterval{500};
   // Every kInterval. heartbeat: of the engine thread; null while there is none.
-  void Tick(const Heartbeat* heartbeat);
+  void Tick(Heartbeat* heartbeat);
   // On SIGHUP: the tokens and the log level.
   void Reload();
 

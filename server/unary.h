@@ -48,7 +48,6 @@ grpc::ServerUnaryReactor* AnswerUnary(grpc::CallbackServerContext* context,
                                       const Handler& handler) {
   const TimePoint arrival = parts.clock();
   CallInfo info = parts.entry.Describe(*context, parts.surface, method);
-  SendRequestId(context, info.request_id);
   Request request;
   Response response;
   std::optional<Failure> failure = parts.entry.Authenticate(*context, info);
@@ -68,7 +67,10 @@ grpc::ServerUnaryReactor* AnswerUnary(grpc::CallbackServerContext* context,
       failure = handler(request, &response);
     }
   }
-  if (!failure) *out = SerializeMessage(response);
+  if (!failure) {
+    SendRequestId(context, info.request_id);
+    *out = SerializeMessage(response);
+  }
 
   RunStats stats;
   stats.total_seconds = Seconds(parts.clock() - arrival);

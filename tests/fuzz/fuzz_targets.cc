@@ -1,12 +1,15 @@
 #include "tests/fuzz/fuzz_targets.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/generation_config.h"
 #include "engine/checkpoint/safetensors.h"
 #include "engine/tokenizer/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
+#include "engine/tokenizer/tokenizer_definition.h"
 #include "kernels/check.h"
 
 namespace sparsed::fuzz {
@@ -80,6 +83,28 @@ bool FuzzModelConfig(const uint8_t* data, size_t size) {
   return true;
 }
 
+bool FuzzGenerationConfig(const uint8_t* data, size_t size) {
+  engine::ModelInfo info;
+  info.vocab_size = 100;
+  info.mask_token_id = 7;
+  const auto config = engine::ParseGenerationConfig(Text(data, size), info);
+  if (!config.ok()) {
+    CheckRefusal(config.status());
+    return false;
+  }
+  for (const int32_t id : config->end_token_ids) {
+    SPARSED_CHECK(id >= 0 && id < info.vocab_size && id != info.mask_token_id,
+                  "end tokens are in the vocabulary and not the mask");
+  }
+  for (const auto& number : {config->temperature, config->alg_temp}) {
+    SPARSED_CHECK(!number || (*number >= 0 && *number <= 100), "temperatures are in range");
+  }
+  SPARSED_CHECK(!config->top_p || (*config->top_p > 0 && *config->top_p <= 1), "top_p is a share");
+  SPARSED_CHECK(config->top_k.value_or(0) >= 0 && config->steps.value_or(1) >= 1,
+                "counts are in range");
+  return true;
+}
+
 bool FuzzTokenizer(const uint8_t* data, size_t size) {
   const auto tokenizer = Tokenizer::Parse(Text(data, size), "");
   if (!tokenizer.ok()) {
@@ -97,6 +122,34 @@ bool FuzzTokenizer(const uint8_t* data, size_t size) {
       SPARSED_CHECK(id >= 0 && id < (*tokenizer)->vocab_size(), "ids are in the vocabulary");
     }
     SPARSED_CHECK(engine::IsValidUtf8((*tokenizer)->Decode(*ids, true)), "text is UTF-8");
+  }
+  return true;
+}
+
+bool FuzzQwen2Files(const uint8_t* data, size_t size) {
+  std::string files[4];
+  const std::string text = Text(data, size);
+  size_t begin = 0;
+  for (std::string& file : files) {
+    const size_t end = std::min(text.find('\0', begin), text.size());
+    file = text.substr(begin, end - begin);
+    begin = std::min(end + 1, text.size());
+  }
+  const auto definition = engine::ParseQwen2Files(files[0], files[1], files[2], files[3]);
+  if (!definition.ok()) {
+    CheckRefusal(definition.status());
+    return false;
+  }
+  for (const engine::AddedToken& token : definition->added_tokens) {
+    SPARSED_CHECK(!token.content.empty() && token.id >= 0 && token.id <= engine::kMaxTokenId,
+                  "added tokens have a text and an id in range");
+  }
+  // Every byte has a token: any text has ids.
+  std::vector<int32_t> ids;
+  definition->bpe.Encode("ab\u0120abc\u010a", &ids);
+  SPARSED_CHECK(!ids.empty(), "a word has ids");
+  for (const int32_t id : ids) {
+    SPARSED_CHECK(id >= 0 && id <= engine::kMaxTokenId, "ids are in range");
   }
   return true;
 }

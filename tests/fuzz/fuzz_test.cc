@@ -28,7 +28,9 @@ std::string MutateFile(Mutator& mutator, const std::string& file) {
 TEST_CASE("the committed corpus passes the targets") {
   Replay(FuzzSafetensors, "safetensors");
   Replay(FuzzModelConfig, "model_config");
+  Replay(FuzzGenerationConfig, "generation_config");
   Replay(FuzzTokenizer, "tokenizer");
+  Replay(FuzzQwen2Files, "qwen2_files");
   Replay(FuzzChatTemplate, "chat_template");
 }
 
@@ -47,15 +49,18 @@ TEST_CASE("mutated safetensors files are refused or read soundly") {
 }
 
 TEST_CASE("mutated configurations are refused or read soundly") {
-  const int accepted = Mutated(FuzzModelConfig, "model_config", 2, kMutations);
-  CHECK(accepted > kMutations / 100);
-  CHECK(accepted < kMutations / 2);
+  for (const int accepted : {Mutated(FuzzModelConfig, "model_config", 2, kMutations),
+                             Mutated(FuzzGenerationConfig, "generation_config", 5, kMutations)}) {
+    CHECK(accepted > kMutations / 100);
+    CHECK(accepted < kMutations / 2);
+  }
 }
 
-// tests/unit/engine/tokenizer mutates these two further.
+// tests/unit/engine/tokenizer mutates these further.
 TEST_CASE("mutated tokenizers and chat templates are refused or used soundly") {
   constexpr int kFew = 2000;
   for (const int accepted : {Mutated(FuzzTokenizer, "tokenizer", 3, kFew),
+                             Mutated(FuzzQwen2Files, "qwen2_files", 6, kFew),
                              Mutated(FuzzChatTemplate, "chat_template", 4, kFew)}) {
     CHECK(accepted > kFew / 100);
     CHECK(accepted < kFew / 2);

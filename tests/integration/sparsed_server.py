@@ -53,8 +53,8 @@ class Client:
     """One channel and all methods; over TLS where there are credentials."""
 
     def __init__(self, port, credentials=None, options=()):
-        # A channel of its own: equal ones share a connection.
-        options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1), *options]
+        # A channel of its own: equal ones share a connection. Of two equal options the first counts.
+        options = [*options, ("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
         address = f"127.0.0.1:{port}"
         self.channel = (grpc.secure_channel(address, credentials, options) if credentials
                         else grpc.insecure_channel(address, options))

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from sparsed_server import g, short_request
+from test_kserve import Infer, infer_request
 
 MASK = 5
 
@@ -47,6 +48,12 @@ def test_initial_metadata_echoes_the_id(client):
     assert dict(call.initial_metadata())["x-request-id"] == "abc"
     _, call = client.generate.with_call(short_request())
     assert len(dict(call.initial_metadata())["x-request-id"]) == 36
+    call = client.stream(g.StreamGenerateRequest(request=short_request(request_id="def")))
+    assert dict(call.initial_metadata())["x-request-id"] == "def"
+    assert list(call)
+    call = Infer(client).stream(iter([infer_request()]), metadata=[("x-request-id", "ghi")])
+    assert dict(call.initial_metadata())["x-request-id"] == "ghi"
+    assert list(call)
 
 
 def test_chat_is_the_template_and_special_tokens_in_it_are_text(client):

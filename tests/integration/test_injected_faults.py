@@ -2,6 +2,7 @@
 nobody else's answer changes, and afterwards nothing of it is left."""
 
 import os
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -157,6 +158,19 @@ def test_a_device_fault_ends_the_process_for_its_supervisor(expected, kind):
             text = server.client.generate(request(HIT), wait_for_ready=True, timeout=30).text
             assert text == expected["dense"]
             assert_as_before(again)
+
+
+def test_a_pause_of_the_process_is_not_taken_for_a_slow_step(expected):
+    # Of a step's 3.6 seconds the process stands still for 2.5: it may last 1.5.
+    with Server("--stall-seconds", "1.5", faults=[f"slow:{HIT}:2:3600"]) as server:
+        hit = start_stream(server.client, request(HIT))
+        server.wait_for("fault")
+        server.process.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)
+        server.process.send_signal(signal.SIGCONT)
+        assert final_text(hit) == expected["dense"]
+        assert_as_before(server)
+        assert not any(line["event"] == "engine_stalled" for line in server.lines)
 
 
 def test_a_slow_step_is_told_and_deadlines_hold(expected):

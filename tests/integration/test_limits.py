@@ -1,12 +1,16 @@
 """A full queue, deadlines, memory limits and priorities."""
 
+import json
+import os
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from sparsed_server import Server, failure_of, g, long_request, short_request
+from sparsed_server import (BINARY, GENERATION, Client, Server, failure_of, g, long_request,
+                            short_request)
 
 
 def start_stream(client, request):
@@ -44,6 +48,50 @@ def test_a_full_queue_refuses_at_once_and_recovers():
             call.cancel()
         server.wait_until_idle()
         assert client.generate(short_request()).token_ids
+
+
+# By itself such a client would wait up to a minute between two attempts.
+RETRIES = [("grpc.enable_retries", 1), ("grpc.service_config", json.dumps({"methodConfig": [{
+    "name": [{"service": GENERATION}], "retryPolicy": {
+        "maxAttempts": 5, "initialBackoff": "60s", "maxBackoff": "60s", "backoffMultiplier": 1,
+        "retryableStatusCodes": ["RESOURCE_EXHAUSTED"]}}]}))]
+
+
+def test_clients_with_a_retry_policy_come_again_when_they_are_told():
+    with Server("--max-running", "1", "--queue-requests", "1") as server:
+        running = start_stream(server.client, long_request())
+        waiting = accepted_stream(server.client, short_request())
+        patient = Client(server.port, options=RETRIES)
+        refused = 'sparsed_admission_rejections_total{reason="queue_full"}'
+
+        def attempts(call):
+            before, begin = server.metric(refused), time.monotonic()
+            error = failure_of(call)
+            assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            # At least 50 ms apart.
+            made = server.metric(refused) - before
+            assert 0.05 * (made - 1) < time.monotonic() - begin < 30
+            # The id is where such clients look: nothing comes before the trailers.
+            assert not error.initial_metadata()
+            assert (dict(error.trailing_metadata())["x-request-id"]
+                    == error.rich["RequestInfo"].request_id)
+            return made
+        stream = g.StreamGenerateRequest(request=short_request())
+        assert attempts(lambda: patient.generate(short_request(), timeout=50)) == 5
+        assert attempts(lambda: list(patient.stream(stream, timeout=50))) == 5
+        assert attempts(lambda: server.client.generate(short_request())) == 1
+        # sparsedctl is such a client, of four attempts.
+        before = server.metric(refused)
+        ran = subprocess.run([os.path.join(os.path.dirname(BINARY), "sparsedctl"), "-a",
+                              f"127.0.0.1:{server.port}", "generate", "--prompt", "a"],
+                             capture_output=True, text=True, timeout=60)
+        assert ran.returncode == 1 and "RESOURCE_EXHAUSTED" in ran.stderr
+        assert server.metric(refused) == before + 4
+        for call in (running, waiting):
+            call.cancel()
+        server.wait_until_idle()
+        assert patient.generate(short_request()).token_ids
+        patient.close()
 
 
 def test_the_servers_time_limit_ends_running_and_waiting_requests():

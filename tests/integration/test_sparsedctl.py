@@ -241,6 +241,21 @@ def test_interrupt_cancels_the_call_and_restores_the_terminal(terminal, ctl):
     assert ctl("generate", "--prompt", PROMPT, "--gen-length", 32, check=0).stdout == "6674\n"
 
 
+def test_a_load_tells_how_it_goes(terminal):
+    live = terminal("load", "--rates", 20, "--seconds", 1, "--arrivals", "fixed", "--steps", 1,
+                    columns=120)
+    live.read_until(None)
+    assert live.process.returncode == 0
+    lines = plain(live.output).splitlines()
+    told = [line for line in lines
+            if re.search(r"20/s · .* of .* · \d+ sent · \d+ in flight", line)]
+    assert len(told) > 2
+    assert max(int(re.search(r"(\d+) sent", line).group(1)) for line in told) > 10
+    assert re.search(r"0 failed · p50 [\d.]+ s · p99 [\d.]+ s", told[-1])
+    # What stays is the table.
+    assert lines[-1].split()[0] == "all"
+
+
 def test_a_conversation(terminal):
     live = terminal("chat", "--gen-length", 32, "--steps", 16)
     live.read_until(lambda output: "\u203a" in output)

@@ -48,7 +48,8 @@ RULES = [
     (r"tests/.*", [r".*"]),
 ]
 SYSTEM = re.compile(r"[a-z0-9_]+|(sys|netinet|arpa)/[a-z_]+\.h"
-                    r"|(dlfcn|errno|fcntl|netdb|poll|pthread|sched|signal|termios|time|unistd)\.h")
+                    r"|(dlfcn|errno|fcntl|malloc|netdb|poll|pthread|sched|signal|termios|time"
+                    r"|unistd)\.h")
 INCLUDE = re.compile(r'\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # CLI11 reports by exceptions and has no other interface: who includes it may catch.
 NO_EXCEPTIONS = re.compile(r"\b(throw|try|catch)\b")

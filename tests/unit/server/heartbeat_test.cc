@@ -37,6 +37,20 @@ TEST_CASE("heartbeat: an idle loop is never stalled, a step that lasts is until 
   CHECK(heart.Stalled(SecondOf(200049), kBase));
 }
 
+TEST_CASE("heartbeat: a pause of the process is no part of the step that it falls into") {
+  Heartbeat heart;
+  heart.PauseEnded(SecondOf(50));
+  CHECK_FALSE(heart.Stalled(SecondOf(1000), kBase));
+  heart.StepBegins(SecondOf(1000), 100);
+  heart.PauseEnded(SecondOf(1100));
+  CHECK_FALSE(heart.Stalled(SecondOf(1110), kBase));
+  CHECK(heart.Stalled(SecondOf(1111), kBase));
+  heart.StepEnded(SecondOf(1101));
+  // Nor does it make longer steps possible.
+  heart.StepBegins(SecondOf(2000), 100);
+  CHECK(heart.Stalled(SecondOf(2011), kBase));
+}
+
 TEST_CASE("heartbeat: the step loop beats around its steps") {
   LoopFixture fixture;
   fixture.Build();
