@@ -97,7 +97,7 @@ class PlainMatrix : public PackedMatrix {
 class PlainGemm : public Gemm {
  public:
   explicit PlainGemm(ThreadPool& pool) : pool_(pool) {}
-  std::string Name() const override { return "plain"; }
+  std::string Name() const override { return "plain products"; }
   absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts,
                                                      std::span<const float> bias) override {
     int64_t out_features = 0;
