@@ -195,10 +195,8 @@ class Int8Gemm : public Gemm {
   }
 
   std::unique_ptr<Int8Product> MakeProduct(int64_t in_features) const {
-#ifdef SPARSED_ONEDNN
     auto product = CreateOneDnnInt8Product(in_features, pool_.threads());
     if (product != nullptr && IsExact(*product, in_features)) return product;
-#endif
     return CreatePlainInt8Product(ops_, in_features, pool_.threads());
   }
 

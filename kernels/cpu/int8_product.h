@@ -34,10 +34,9 @@ class Int8Product {
 std::unique_ptr<Int8Product> CreatePlainInt8Product(const VectorOps& ops, int64_t in_features,
                                                     int threads);
 
-#ifdef SPARSED_ONEDNN
-// Null where oneDNN has none. Without VNNI its sums saturate: see IsExact.
+// Null where there is no oneDNN, or it has no such product. Without VNNI its sums of two products
+// saturate at 16 bits: see IsExact.
 std::unique_ptr<Int8Product> CreateOneDnnInt8Product(int64_t in_features, int threads);
-#endif
 
 // Whether the largest products are summed up right. Uses the scratch of thread 0.
 bool IsExact(Int8Product& product, int64_t in_features);
