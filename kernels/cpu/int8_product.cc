@@ -39,11 +39,16 @@ class PlainInt8Product : public Int8Product {
     Tile& tile = tiles_[static_cast<size_t>(thread)];
     tile.rows = rows;
     int16_t* to = tile.x.Reserve(static_cast<size_t>(kInt8TileRows * in_));
-    for (const uint8_t* end = x + rows * in_; x < end; x += kGroup, to += kGroup) {
-      to[0] = x[0];
-      to[1] = x[2];
-      to[2] = x[1];
-      to[3] = x[3];
+    for (int64_t first = 0; first < in_; first += kPieceGroups * kGroup) {
+      const int64_t last = std::min(in_, first + kPieceGroups * kGroup);
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t k = r * in_ + first; k < r * in_ + last; k += kGroup, to += kGroup) {
+          to[0] = x[k];
+          to[1] = x[k + 2];
+          to[2] = x[k + 1];
+          to[3] = x[k + 3];
+        }
+      }
     }
   }
 
@@ -53,11 +58,11 @@ class PlainInt8Product : public Int8Product {
     const int64_t groups = in_ / kGroup;
     Int8PanelArgs args;
     args.rows = tile.rows;
-    args.x_stride = in_;
     args.sums_stride = kInt8SlabColumns;
     for (int64_t first = 0; first < groups; first += kPieceGroups) {
       args.groups = std::min(kPieceGroups, groups - first);
-      args.x = tile.x.data() + first * kGroup;
+      args.x = tile.x.data() + first * kGroup * tile.rows;
+      args.x_stride = args.groups * kGroup;
       for (int64_t panel = 0; panel < kPanels; ++panel) {
         args.panel = reinterpret_cast<const int8_t*>(slab) +
                      (panel * groups + first) * kGroup * kInt8PanelColumns;
@@ -69,6 +74,8 @@ class PlainInt8Product : public Int8Product {
   }
 
  private:
+  // Piece by piece, so that the rows of one lie close to one another: at a distance of 8 KiB, say,
+  // they would fall into the same cache sets.
   struct Tile {
     AlignedArray<int16_t> x;
     int64_t rows = 0;
