@@ -6,6 +6,7 @@
 
 #include "engine/model_folder.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/forwarding_backend.h"
 #include "tests/unit/engine/nano_folder.h"
 
 namespace sparsed::engine {
@@ -99,6 +100,27 @@ TEST_CASE("a model with experts is counted for a GPU to the byte") {
       info.num_layers * (2 * info.hidden_size + 2 * info.head_dim) + info.hidden_size;
   const uint64_t angles = info.max_tokens * info.head_dim;
   REQUIRE(weights == 2 * (info.parameters - norms) + 4 * (norms + angles));
+}
+
+// Counts the weights that are never held in 8 bits.
+class KeepCountingBackend : public testing::ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+  absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> PackLinear(
+      std::span<const kernels::HostMatrix> parts, std::span<const float> bias) override {
+    if (parts[0].keep_full) ++kept;
+    return ForwardingBackend::PackLinear(parts, bias);
+  }
+  int kept = 0;
+};
+
+TEST_CASE("routers alone are kept from 8 bits") {
+  for (const auto& [shape, routers] : {std::pair{"tiny", 0}, std::pair{"tiny-llada-moe", 2}}) {
+    CAPTURE(shape);
+    KeepCountingBackend backend(*kernels::CreateMeasuringBackend("cpu"));
+    REQUIRE(MakeSyntheticModel(shape, 1, backend).ok());
+    REQUIRE(backend.kept == routers);
+  }
 }
 
 struct Damage {
