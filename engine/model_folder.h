@@ -34,8 +34,8 @@ absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Checkpoint& checkpoint,
                                                  const LoadProgress& progress);
 
 // A model with random weights made on the spot: "llada-8b", "dream-7b", "llada-moe", "nano", or
-// "tiny", "tiny-dream" and "tiny-llada-moe" (2 or 3 layers, for tests). Deterministic in seed.
-// Errors: INVALID_ARGUMENT (unknown shape).
+// "tiny", "tiny-dream" and "tiny-llada-moe" (2 or 3 layers, for tests); "llada-8b:4" has 4 layers.
+// Deterministic in seed. Errors: INVALID_ARGUMENT (unknown shape).
 absl::StatusOr<std::unique_ptr<Model>> MakeSyntheticModel(const std::string& shape, uint64_t seed,
                                                           kernels::Backend& backend);
 // The numbers of such a model, without making it. Errors: as above.

@@ -12,7 +12,13 @@
 namespace sparsed::engine {
 namespace {
 
-constexpr const char* kDevices[] = {"cpu", "cuda"};
+struct Device {
+  const char* name;
+  kernels::WeightType weights;
+};
+constexpr Device kDevices[] = {{"cpu", kernels::WeightType::kFull},
+                               {"cpu", kernels::WeightType::kInt8},
+                               {"cuda", kernels::WeightType::kFull}};
 // Requests whose patterns are measured, as far as the model's context goes, and that itself.
 constexpr int32_t kLengths[] = {1024, 4096, 16384, 65536};
 
@@ -53,7 +59,8 @@ Request SparseRequest(int32_t tokens, const ModelInfo& info) {
 
 absl::Status Measure(const ModelInfo& info, CheckedSource& tensors, const EngineOptions& options,
                      DeviceNeeds& needs) {
-  SPARSED_ASSIGN_OR_RETURN(auto backend, kernels::CreateMeasuringBackend(needs.device));
+  SPARSED_ASSIGN_OR_RETURN(auto backend,
+                           kernels::CreateMeasuringBackend(needs.device, needs.weights));
   const uint64_t own_bytes = backend->Info().allocated_bytes;
   const WeightSource source = [&tensors](const std::string& name, int64_t rows, int64_t cols) {
     return tensors.Get(name, rows, cols);
@@ -107,9 +114,10 @@ ModelReport CheckModelFolder(const std::string& dir, const EngineOptions& option
   report.tensor_dtype = parts.checkpoint->dtype();
   if (!parts.info) return report;
   CheckedSource tensors(*parts.checkpoint);
-  for (const char* device : kDevices) {
+  for (const Device& device : kDevices) {
     DeviceNeeds needs;
-    needs.device = device;
+    needs.device = device.name;
+    needs.weights = device.weights;
     const absl::Status status = Measure(*parts.info, tensors, options, needs);
     if (!status.ok()) needs.error = std::string(status.message());
     report.devices.push_back(std::move(needs));

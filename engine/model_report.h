@@ -19,10 +19,11 @@ struct TokenText {
   std::string text;  // empty where the tokenizer has none for it, or there is no tokenizer
 };
 
-// What serving the model takes on one device.
+// What serving the model takes on one device, with one type of weights.
 struct DeviceNeeds {
   std::string device;  // "cpu" or "cuda"
-  std::string error;   // not empty: why the device cannot take the model; the rest is 0
+  kernels::WeightType weights = kernels::WeightType::kFull;
+  std::string error;  // not empty: why the device cannot take the model; the rest is 0
   uint64_t weights_bytes = 0;
   uint64_t workspace_bytes = 0;  // of the engine and the backend, for the largest step
   // Sparse attention's patterns of one request: its tokens, and the bytes.

@@ -2,13 +2,16 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/model_folder.h"
 #include "engine/models/families.h"
@@ -99,22 +102,32 @@ std::string LladaMoeConfig(const Shape& shape) {
 
 struct Config {
   std::string json;
-  const Shape* shape = nullptr;
+  int32_t end_of_turn = 0;
 };
 
+// name: of a shape, or with another number of layers, "llada-8b:4".
 absl::StatusOr<Config> ConfigOf(const std::string& name) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(name, absl::MaxSplits(':', 1));
+  int32_t layers = 0;
+  const bool other_layers = parts.first != name;
+  if (other_layers && (!absl::SimpleAtoi(parts.second, &layers) || layers < 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("synthetic model ", name, " has no number of layers after the colon"));
+  }
   std::string names;
-  Config found;
+  std::optional<Config> found;
   const auto look = [&](std::span<const Shape> shapes, std::string (*config)(const Shape&)) {
-    for (const Shape& shape : shapes) {
+    for (Shape shape : shapes) {
       absl::StrAppend(&names, names.empty() ? "" : ", ", shape.name);
-      if (name == shape.name) found = {config(shape), &shape};
+      if (parts.first != shape.name) continue;
+      if (other_layers) shape.layers = layers;
+      found = {config(shape), shape.end_of_turn};
     }
   };
   look(kLladaShapes, LladaConfig);
   look(kDreamShapes, DreamConfig);
   look(kLladaMoeShapes, LladaMoeConfig);
-  if (found.shape != nullptr) return found;
+  if (found) return *std::move(found);
   return absl::InvalidArgumentError(
       absl::StrCat("synthetic model ", name, " is not one of ", names));
 }
@@ -224,7 +237,7 @@ uint64_t CountParameters(const ModelInfo& info) {
 absl::StatusOr<ModelInfo> SyntheticModelInfo(const std::string& shape) {
   SPARSED_ASSIGN_OR_RETURN(const Config config, ConfigOf(shape));
   SPARSED_ASSIGN_OR_RETURN(ModelInfo info, ParseModelConfig(config.json));
-  info.end_token_ids.push_back(config.shape->end_of_turn);
+  info.end_token_ids.push_back(config.end_of_turn);
   info.parameters = CountParameters(info);
   return info;
 }

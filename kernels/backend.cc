@@ -5,12 +5,14 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cuda_library.h"
+#include "kernels/device_sizes.h"
 
 namespace sparsed::kernels {
 namespace {
 
-std::unique_ptr<Backend> MakeCpuBackend(int threads) {
-  return std::make_unique<CpuBackend>(CpuOptions{.threads = threads, .isa = {}});
+std::unique_ptr<Backend> MakeCpuBackend(const BackendOptions& options) {
+  return std::make_unique<CpuBackend>(
+      CpuOptions{.threads = options.threads, .isa = {}, .weights = options.weights});
 }
 
 // The number of "cuda" (0) or "cuda:N"; -1 for anything else.
@@ -33,15 +35,19 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& opt
     return absl::InvalidArgumentError(
         absl::StrCat("threads must be in [0, ", kMaxThreads, "], is ", options.threads));
   }
-  if (options.device == "cpu") return MakeCpuBackend(options.threads);
+  if (options.device == "cpu") return MakeCpuBackend(options);
+  const auto open_cuda = [&](int ordinal) -> absl::StatusOr<std::unique_ptr<Backend>> {
+    if (options.weights == WeightType::kInt8) return absl::InvalidArgumentError(kNoInt8Weights);
+    return OpenCudaBackend(ordinal);
+  };
   if (options.device == "auto") {
-    absl::StatusOr<std::unique_ptr<Backend>> cuda = OpenCudaBackend(0);
+    absl::StatusOr<std::unique_ptr<Backend>> cuda = open_cuda(0);
     if (cuda.ok()) return cuda;
     if (why != nullptr) *why = std::string(cuda.status().message());
-    return MakeCpuBackend(options.threads);
+    return MakeCpuBackend(options);
   }
   const int ordinal = CudaOrdinal(options.device);
-  if (ordinal >= 0) return OpenCudaBackend(ordinal);
+  if (ordinal >= 0) return open_cuda(ordinal);
   return absl::InvalidArgumentError(
       absl::StrCat("unknown device '", options.device, "': use auto, cpu, cuda or cuda:N"));
 }

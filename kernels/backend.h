@@ -59,9 +59,18 @@ class LinearWeight {
   bool has_bias = false;
 };
 
+// How a backend holds the weights of linear layers. Embeddings, norms and biases are not of them.
+enum class WeightType : uint8_t {
+  kFull,  // as wide as the activations: float32 on the CPU, bf16 on a GPU
+  // CPU only: 8 bits and a float32 scale for every output. The rows that they multiply are rounded
+  // to 8 bits, each with a scale of its own; the sums of the products are exact.
+  kInt8,
+};
+
 struct BackendInfo {
   std::string device;       // "cpu" or "cuda:0"
   std::string description;  // processor or card, instruction set, threads: for the log
+  std::string weights;      // type of the weights of linear layers: "f32", "bf16" or "int8"
   DType activation_dtype = DType::kF32;
   // HeadNorm, RouteExperts, GroupedLinear and SumExperts are there.
   bool has_experts = false;
@@ -246,18 +255,22 @@ class Backend {
 };
 
 struct BackendOptions {
-  std::string device = "auto";  // auto, cpu, cuda or cuda:N; auto: a GPU if there is one
-  int threads = 0;              // of the CPU backend; 0: all cores
+  std::string device = "auto";             // auto, cpu, cuda or cuda:N; auto: a GPU if there is one
+  int threads = 0;                         // of the CPU backend; 0: all cores
+  WeightType weights = WeightType::kFull;  // auto: where a GPU has no such weights, the CPU
 };
 
 // The only factory. `why`, if given, receives what kept auto from taking a GPU. Errors:
-// INVALID_ARGUMENT (unknown device), FAILED_PRECONDITION (not built or no such device).
+// INVALID_ARGUMENT (unknown device, or one without such weights), FAILED_PRECONDITION (not built or
+// no such device).
 absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options,
                                                        std::string* why = nullptr);
 
 // What a model would take on a device that need not be there: Alloc and PackLinear give what has a
 // size and no memory, and Info counts it as that device's backend would. Copies in do nothing,
-// operations fail. Device: "cpu" or "cuda". Errors: INVALID_ARGUMENT (another).
-absl::StatusOr<std::unique_ptr<Backend>> CreateMeasuringBackend(const std::string& device);
+// operations fail. Device: "cpu" or "cuda". Errors: INVALID_ARGUMENT (another, or one without such
+// weights).
+absl::StatusOr<std::unique_ptr<Backend>> CreateMeasuringBackend(
+    const std::string& device, WeightType weights = WeightType::kFull);
 
 }  // namespace sparsed::kernels

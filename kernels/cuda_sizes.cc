@@ -11,6 +11,7 @@ class CudaSizeRules : public DeviceSizes {
  public:
   CudaSizeRules() {
     device = "cuda";
+    weights = "bf16";
     activation_dtype = DType::kBF16;
     bias_element_bytes = sizeof(uint16_t);
     row_alignment = cuda::kRowAlignment;
@@ -18,7 +19,7 @@ class CudaSizeRules : public DeviceSizes {
     backend_bytes = cuda::kGemmWorkspaceBytes + cuda::kSelectionScratchBytes;
   }
 
-  absl::StatusOr<uint64_t> LinearBytes(int64_t out_features, int64_t in_features) override {
+  absl::StatusOr<uint64_t> LinearBytes(int64_t out_features, int64_t in_features, bool) override {
     if (in_features % cuda::kColumnMultiple != 0) {
       return absl::InvalidArgumentError(
           absl::StrCat("PackLinear: ", in_features,

@@ -22,6 +22,7 @@ class MeasuringBackend : public Backend {
     BackendInfo info;
     info.device = sizes_->device;
     info.description = "memory is counted, nothing is computed";
+    info.weights = sizes_->weights;
     info.activation_dtype = sizes_->activation_dtype;
     info.row_alignment = sizes_->row_alignment;
     info.has_experts = sizes_->has_experts;
@@ -40,7 +41,8 @@ class MeasuringBackend : public Backend {
     int64_t out_features = 0;
     for (const HostMatrix& part : parts) out_features += part.rows;
     const int64_t in_features = parts[0].cols;
-    absl::StatusOr<uint64_t> bytes = sizes_->LinearBytes(out_features, in_features);
+    absl::StatusOr<uint64_t> bytes =
+        sizes_->LinearBytes(out_features, in_features, parts[0].keep_full);
     if (!bytes.ok()) return bytes.status();
     absl::StatusOr<Buffer> memory = Alloc(*bytes + bias.size() * sizes_->bias_element_bytes);
     if (!memory.ok()) return memory.status();
@@ -106,8 +108,12 @@ class MeasuringBackend : public Backend {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Backend>> CreateMeasuringBackend(const std::string& device) {
-  if (device == "cpu") return std::make_unique<MeasuringBackend>(CpuSizes());
+absl::StatusOr<std::unique_ptr<Backend>> CreateMeasuringBackend(const std::string& device,
+                                                                WeightType weights) {
+  if (device == "cpu") return std::make_unique<MeasuringBackend>(CpuSizes(weights));
+  if (device == "cuda" && weights == WeightType::kInt8) {
+    return absl::InvalidArgumentError(kNoInt8Weights);
+  }
   if (device == "cuda") return std::make_unique<MeasuringBackend>(CudaSizes());
   return absl::InvalidArgumentError(absl::StrCat("unknown device '", device, "': use cpu or cuda"));
 }

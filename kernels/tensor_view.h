@@ -48,6 +48,7 @@ struct HostMatrix {
   DType dtype = DType::kBF16;
   int64_t rows = 0;
   int64_t cols = 0;
+  bool keep_full = false;  // as a weight it is not held in 8 bits, whatever the others are
 };
 
 }  // namespace sparsed::kernels

@@ -83,7 +83,8 @@ void AddNames(const char* title, const std::vector<std::string>& names, Lines& l
 }
 
 void AddDevice(const engine::DeviceNeeds& needs, int64_t max_batch_tokens, Lines& lines) {
-  const std::string on = absl::StrCat(" on ", needs.device);
+  const bool int8 = needs.weights == kernels::WeightType::kInt8;
+  const std::string on = absl::StrCat(" on ", needs.device, int8 ? ", int8 weights" : "");
   if (!needs.error.empty()) {
     lines.Add("memory" + on, "cannot be served there: ", needs.error);
     return;

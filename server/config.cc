@@ -79,6 +79,9 @@ std::string FolderName(const std::string& dir) {
 std::vector<std::string> CheckTogether(const Config& config) {
   std::vector<std::string> errors;
   if (config.model_dir.empty()) errors.push_back("--model is required");
+  if (config.weights == kInt8Weights && config.device.rfind("cuda", 0) == 0) {
+    errors.push_back(absl::StrCat("--weights: int8 is for the CPU, --device is ", config.device));
+  }
   if (config.tls_cert.empty() != config.tls_key.empty()) {
     errors.push_back("--tls-cert and --tls-key must be given together");
   } else if (!config.tls_cert.empty()) {

@@ -10,11 +10,15 @@
 
 namespace sparsed::server {
 
+inline constexpr char kFullWeights[] = "full";
+inline constexpr char kInt8Weights[] = "int8";
+
 struct Config {
   std::string model_dir;
   std::string model_name;  // the folder's name unless set
   std::string device = "auto";
   int64_t threads = 0;  // of the CPU backend; 0: all cores
+  std::string weights = kFullWeights;
 
   std::string grpc_address = "127.0.0.1:8001";
   std::string admin_address = "127.0.0.1:8002";

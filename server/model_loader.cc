@@ -45,6 +45,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Config& config, con
   kernels::BackendOptions options;
   options.device = config.device;
   options.threads = static_cast<int>(config.threads);
+  if (config.weights == kInt8Weights) options.weights = kernels::WeightType::kInt8;
   std::string why;
   SPARSED_ASSIGN_OR_RETURN(std::unique_ptr<kernels::Backend> backend, make_backend(options, &why));
   const kernels::BackendInfo device = backend->Info();
@@ -79,6 +80,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Config& config, con
   served.chat_template = loaded->chat_template.get();
   served.engine = loaded->engine.get();
   served.device = device.device;
+  served.weights = device.weights;
   served.device_description = absl::StrCat(device.device, ": ", device.description);
   served.limits = {config.max_running, config.max_batch_tokens, config.max_mask_cache_bytes(),
                    config.max_running_tokens};

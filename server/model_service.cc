@@ -39,6 +39,7 @@ void Describe(const ServedModel& model, bool ready, v1::Model* out) {
   out->set_tokenizer(model.tokenizer->Describe());
   out->set_chat_template(model.chat_template != nullptr);
   out->set_memory_bytes(model.memory_bytes);
+  out->set_weights(model.weights);
   out->set_default_temperature(info.defaults.temperature);
   out->set_default_remasking(ToProto(info.defaults.remasking));
   out->set_default_top_p(info.defaults.top_p);

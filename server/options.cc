@@ -143,6 +143,10 @@ std::vector<Option> ModelOptions() {
       Text("device", &C::device, "auto, cpu, cuda, cuda:N",
            "Where it runs; auto: a GPU if there is one", IsDevice),
       Integer("threads", &C::threads, 0, 1024, "Threads of the CPU backend; 0: all cores"),
+      Text("weights", &C::weights, "full, int8",
+           "How linear layers are held; int8: on a CPU only, in a quarter of the memory, a little "
+           "less exact",
+           OneOf({kFullWeights, kInt8Weights})),
   };
 }
 

@@ -20,6 +20,7 @@ struct ServedModel {
   const engine::Engine* engine = nullptr;               // for Engine::Estimate
   std::string device;
   std::string device_description;
+  std::string weights;        // as kernels::BackendInfo's
   uint64_t memory_bytes = 0;  // on the device, before any request
   Limits limits;
 };

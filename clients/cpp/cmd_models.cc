@@ -102,6 +102,7 @@ void AddModelRows(const v1::Model& model, std::vector<std::vector<std::string>>*
   add("ffn_size", absl::StrCat(model.ffn_size()));
   add("vocabulary", absl::StrCat(model.vocabulary()));
   add("dtype", model.dtype());
+  add("weights", model.weights());
   add("tokenizer", SafeForTerminal(model.tokenizer()));
   add("mask_token", TokenName(model.mask_token_id(), model.mask_token()));
   add("end_tokens", absl::StrJoin(ends, ", "));

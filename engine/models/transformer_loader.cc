@@ -65,6 +65,7 @@ class TransformerLoader {
     std::string name;  // without its ending
     int64_t rows;
     bool has_bias = false;
+    bool keep_full = false;  // as HostMatrix's
   };
 
   // In the type of the checkpoint, or in bf16 where the backend's activations are.
@@ -131,9 +132,11 @@ class TransformerLoader {
   absl::Status LoadExperts(int32_t layer, ExpertWeights& weights) {
     const int64_t hidden = info_.hidden_size;
     const int64_t ffn = info_.experts.ffn_size;
-    SPARSED_ASSIGN_OR_RETURN(
-        weights.router,
-        Linear({{LayerTensor(naming_, layer, naming_.router), info_.experts.count}}, hidden));
+    // Small, and it chooses: a row that goes to another expert is not a little wrong.
+    const Part router = {.name = LayerTensor(naming_, layer, naming_.router),
+                         .rows = info_.experts.count,
+                         .keep_full = true};
+    SPARSED_ASSIGN_OR_RETURN(weights.router, Linear({router}, hidden));
     for (int32_t expert = 0; expert < info_.experts.count; ++expert) {
       const auto name = [&](const char* kind) {
         return ExpertTensor(naming_, layer, expert, kind);
@@ -202,6 +205,7 @@ class TransformerLoader {
       SPARSED_ASSIGN_OR_RETURN(SourceMatrix source,
                                Next(absl::StrCat(part.name, kWeight), part.rows, cols));
       matrices.push_back(source.matrix);
+      matrices.back().keep_full = part.keep_full;
       sources.push_back(std::move(source));
       if (!part.has_bias) continue;
       SPARSED_ASSIGN_OR_RETURN(const std::vector<float> numbers,

@@ -64,13 +64,15 @@ CpuBackend::CpuBackend(const CpuOptions& options)
     : pool_(options.threads),
       ops_(VectorOpsFor(ChooseIsa(options))),
       gemm_(CreateGemm(pool_)),
-      description_(absl::StrCat(ops_.name, ", ", pool_.threads(), " threads, products by ",
-                                gemm_->Name())) {}
+      int8_gemm_(options.weights == WeightType::kInt8 ? CreateInt8Gemm(pool_, ops_) : nullptr),
+      description_(absl::StrCat(ops_.name, ", ", pool_.threads(), " threads, ", gemm_->Name(),
+                                int8_gemm_ ? ", " + int8_gemm_->Name() : "")) {}
 
 BackendInfo CpuBackend::Info() const {
   BackendInfo info;
   info.device = "cpu";
   info.description = description_;
+  info.weights = int8_gemm_ != nullptr ? "int8" : "f32";
   info.has_experts = true;
   info.memory_total_bytes = MemoryBytes(_SC_PHYS_PAGES);
   info.memory_free_bytes = MemoryBytes(_SC_AVPHYS_PAGES);
@@ -135,7 +137,8 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> CpuBackend::PackLinear(
   if (!bias.empty() && static_cast<int64_t>(bias.size()) != out_features) {
     return ShapeError("PackLinear", "the bias is not one number for every output");
   }
-  absl::StatusOr<std::unique_ptr<PackedMatrix>> packed = gemm_->Pack(parts, bias);
+  Gemm& gemm = int8_gemm_ != nullptr && !parts[0].keep_full ? *int8_gemm_ : *gemm_;
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> packed = gemm.Pack(parts, bias);
   if (!packed.ok()) return packed.status();
   auto weight = std::make_unique<CpuLinearWeight>(*std::move(packed), &allocated_bytes_);
   weight->in_features = parts[0].cols;

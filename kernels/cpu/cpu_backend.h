@@ -22,6 +22,7 @@ namespace sparsed::kernels {
 struct CpuOptions {
   int threads = 0;         // 0: every core this process may use
   std::optional<Isa> isa;  // for tests: an instruction set other than the widest
+  WeightType weights = WeightType::kFull;
 };
 
 // Threads: see Backend; Info may be called by any thread at any time.
@@ -65,6 +66,7 @@ class CpuBackend : public Backend {
   ThreadPool pool_;
   const VectorOps& ops_;
   std::unique_ptr<Gemm> gemm_;
+  std::unique_ptr<Gemm> int8_gemm_;  // null with full weights
   AttentionRunner attention_;
   MarkClock clock_;
   std::string description_;

@@ -1,7 +1,7 @@
-// Products by oneDNN (2.6 and later), each primitive on one thread inside a task of our pool.
+// Products by oneDNN, each primitive on one thread inside a task of our pool.
 //
-// Every primitive multiplies one tile of kTileRows rows by one slab of kSlabColumns columns; a
-// shorter tile or slab is padded with zeros. So a row meets the same instructions whatever the
+// A tile of less than kTileRows rows, or a slab of less than kSlabColumns columns, is padded with
+// zeros. So a row meets the same instructions whatever the
 // number of rows. kTileRows is a multiple of 4 that leaves no remainder of 2 to the AVX2 kernels'
 // groups of 6 rows: oneDNN 2.6 sums such a remainder in another order. Slabs of 128 columns keep
 // the rows of a weight from falling into the same cache sets, as rows of 2048 or 4096 floats would,
@@ -11,7 +11,6 @@
 #include <array>
 #include <atomic>
 #include <cstring>
-#include <dnnl.hpp>
 #include <map>
 #include <utility>
 #include <vector>
@@ -20,10 +19,7 @@
 #include "kernels/cpu/aligned_floats.h"
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/gemm.h"
-
-// Of libgomp, the OpenMP that the distributions build oneDNN with; omp.h is not installed with
-// every compiler.
-extern "C" void omp_set_num_threads(int threads);
+#include "kernels/cpu/onednn.h"
 
 namespace sparsed::kernels {
 namespace {
@@ -31,32 +27,8 @@ namespace {
 constexpr int64_t kTileRows = 64;
 constexpr int64_t kSlabColumns = 128;
 
-int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// oneDNN asks OpenMP how many threads it may use; the setting belongs to the calling thread. With
-// one, it starts no team.
-void UseOneOpenMpThread() { omp_set_num_threads(1); }
-
-dnnl::memory::desc Matrix(int64_t rows, int64_t cols) {
-  return {{rows, cols}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ab};
-}
-
-dnnl::matmul::primitive_desc TileDescription(const dnnl::engine& engine, int64_t in_features) {
-  const dnnl::memory::desc weights({in_features, kSlabColumns}, dnnl::memory::data_type::f32,
-                                   dnnl::memory::format_tag::any);
-  dnnl::primitive_attr attributes;
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  constexpr bool kAllowEmpty = true;
-#if DNNL_VERSION_MAJOR >= 3
-  return {engine,     Matrix(kTileRows, in_features),
-          weights,    Matrix(kTileRows, kSlabColumns),
-          attributes, kAllowEmpty};
-#else
-  return {
-      dnnl::matmul::desc(Matrix(kTileRows, in_features), weights, Matrix(kTileRows, kSlabColumns)),
-      attributes, engine, kAllowEmpty};
-#endif
-}
+constexpr TileTypes kTypes = {dnnl::memory::data_type::f32, dnnl::memory::data_type::f32,
+                              dnnl::memory::data_type::f32};
 
 // What one thread needs to run the tile product of one in_features.
 struct Worker {
@@ -189,7 +161,8 @@ class OneDnnGemm : public Gemm {
 
   std::string Name() const override {
     const dnnl_version_t* version = dnnl_version();
-    return absl::StrCat("oneDNN ", version->major, ".", version->minor, ".", version->patch);
+    return absl::StrCat("products by oneDNN ", version->major, ".", version->minor, ".",
+                        version->patch);
   }
 
   absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts,
@@ -212,7 +185,7 @@ class OneDnnGemm : public Gemm {
     TileProduct& product = products_[in_features];
     if (!product.workers.empty()) return &product;
     product.in_features = in_features;
-    product.description = TileDescription(engine_, in_features);
+    product.description = TileDescription(engine_, {kTileRows, in_features, kSlabColumns}, kTypes);
     if (!product.description) {
       products_.erase(in_features);
       return absl::InternalError(
@@ -223,8 +196,8 @@ class OneDnnGemm : public Gemm {
     for (Worker& worker : product.workers) {
       worker.stream = dnnl::stream(engine_);
       float* out = worker.out_tile.Reserve(static_cast<size_t>(kTileRows * kSlabColumns));
-      worker.x = dnnl::memory(Matrix(kTileRows, in_features), engine_, nullptr);
-      worker.out = dnnl::memory(Matrix(kTileRows, kSlabColumns), engine_, out);
+      worker.x = dnnl::memory(Matrix(kTileRows, in_features, kTypes.x), engine_, nullptr);
+      worker.out = dnnl::memory(Matrix(kTileRows, kSlabColumns, kTypes.out), engine_, out);
       worker.scratchpad = dnnl::memory(product.description.scratchpad_desc(), engine_);
     }
     return &product;

@@ -6,6 +6,7 @@
 #include "kernels/cpu/aligned_floats.h"
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/int8_product.h"
 
 namespace sparsed::kernels {
 namespace {
@@ -97,7 +98,7 @@ class PlainMatrix : public PackedMatrix {
 class PlainGemm : public Gemm {
  public:
   explicit PlainGemm(ThreadPool& pool) : pool_(pool) {}
-  std::string Name() const override { return "plain"; }
+  std::string Name() const override { return "plain products"; }
   absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const HostMatrix> parts,
                                                      std::span<const float> bias) override {
     int64_t out_features = 0;
@@ -116,5 +117,7 @@ class PlainGemm : public Gemm {
 }  // namespace
 
 std::unique_ptr<Gemm> CreateGemm(ThreadPool& pool) { return std::make_unique<PlainGemm>(pool); }
+
+std::unique_ptr<Int8Product> CreateOneDnnInt8Product(int64_t, int) { return nullptr; }
 
 }  // namespace sparsed::kernels

@@ -54,6 +54,21 @@ struct PanelMassArgs {
   float* canvas_mass = nullptr;  // [num_panels - first_canvas_panel], over the canvas panels
 };
 
+// One panel of kInt8PanelColumns columns times some rows of 8-bit integers, as exact 32-bit sums.
+// K counts the elements of a row in groups of 4. A panel is [K / 4, kInt8PanelColumns, 4]; of each
+// group of a row the elements come in the order 0, 2, 1, 3, in 16 bits.
+inline constexpr int kInt8PanelColumns = 16;
+
+struct Int8PanelArgs {
+  const int16_t* x = nullptr;  // [rows, 4 groups], in [0, 255]
+  int64_t rows = 0;
+  int64_t x_stride = 0;           // between rows, elements
+  const int8_t* panel = nullptr;  // in [-127, 127]
+  int64_t groups = 0;
+  int32_t* sums = nullptr;  // [rows, kInt8PanelColumns]: what is there is added to
+  int64_t sums_stride = 0;
+};
+
 struct RowMaximum {
   float value;
   int has_nan;
@@ -69,6 +84,9 @@ struct VectorOps {
   void (*silu_mul)(float* out, const float* gate, const float* up, int64_t n);
   // Rotates one head in place; cos_sin: D/2 cosines, then D/2 sines.
   void (*rope)(float* head, const float* cos_sin, int64_t head_dim);
+  // out = 128 + round(127 x / max |x|), n elements; returns max |x| / 127, NaN where x has a NaN.
+  float (*round_to_int8)(uint8_t* out, const float* x, int64_t n);
+  void (*multiply_int8)(const Int8PanelArgs& args);
   RowMaximum (*row_max)(const float* x, int64_t n);
   // sum of exp(x - max).
   float (*sum_exp)(const float* x, float max, int64_t n);

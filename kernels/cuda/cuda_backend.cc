@@ -80,6 +80,7 @@ BackendInfo CudaBackend::Info() const {
   BackendInfo info;
   info.device = absl::StrCat("cuda:", ordinal_);
   info.description = description_;
+  info.weights = "bf16";
   info.activation_dtype = DType::kBF16;
   info.has_experts = true;
   info.row_alignment = kRowAlignment;

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -47,6 +48,9 @@ void AddOptions(CLI::App& command, Options& options, std::string& sparse) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command.add_option("--threads", options.threads, "default all cores")->check(CLI::Range(1, 1024));
+  command.add_option("--weights", options.weights, "full, or int8 on the CPU")
+      ->transform(CLI::Transformer(std::map<std::string, kernels::WeightType>{
+          {"full", kernels::WeightType::kFull}, {"int8", kernels::WeightType::kInt8}}));
   command.add_option("--repeat", options.repeat, "measurements; default 10, of generate 1")
       ->check(CLI::PositiveNumber);
   command.add_option("--seed", options.seed, "of random weights and prompts")
@@ -137,6 +141,7 @@ absl::Status RunCommand(const std::string& command, Options options) {
   Json report = {{"benchmark", command}, {"machine", ToJson(machine)}};
   report["machine"]["backend"] = backend->Info().description;
   report["machine"]["threads"] = options.threads;
+  report["machine"]["weights"] = backend->Info().weights;
   SPARSED_ASSIGN_OR_RETURN(Json results, RunContexts(command, options, *backend, before, report));
   SPARSED_ASSIGN_OR_RETURN(const MachineRates after, MeasureRates(*backend));
   std::printf("\nproducts afterwards: %.1f GFLOP/s\n", after.product_gflops);

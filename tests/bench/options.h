@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/backend.h"
+
 namespace sparsed::bench {
 
 struct Options {
@@ -20,7 +22,8 @@ struct Options {
   int32_t block_length = 0;  // 0: 32, or gen_length where that is less
   int32_t steps = 0;         // 0: gen_length / 2
   int32_t batch = 1;
-  int threads = 0;     // 0: all cores
+  int threads = 0;  // 0: all cores
+  kernels::WeightType weights = kernels::WeightType::kFull;
   int32_t repeat = 0;  // 0: the command's default
   std::vector<double> densities = {0.1, 0.2, 0.3, 0.5, 1.0};
   std::vector<int32_t> prompt_ids;  // empty: random ids

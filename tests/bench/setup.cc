@@ -49,6 +49,7 @@ absl::StatusOr<std::unique_ptr<kernels::Backend>> MakeBackend(const Options& opt
   kernels::BackendOptions backend;
   backend.device = options.device;
   backend.threads = options.threads;
+  backend.weights = options.weights;
   return kernels::CreateBackend(backend);
 }
 

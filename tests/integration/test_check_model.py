@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from sparsed_server import BINARY, MODEL_DIR, Server, g, m
+from sparsed_server import BINARY, MODEL_DIR, Server, g, m, short_request
 
 
 @pytest.fixture
@@ -50,6 +50,14 @@ def test_nano(client):
     # What is told is what a server takes.
     model = client.get_model(m.GetModelRequest()).model
     assert value(done, "memory on cpu").startswith(f"{model.memory_bytes / 2**20:.1f} MiB: ")
+    with Server("--weights", "int8") as server:
+        rounded = server.client.get_model(m.GetModelRequest()).model
+        assert "int8" in server.client.server_info(m.GetServerInfoRequest()).device
+        assert server.client.generate(short_request(), timeout=60).text
+    assert (model.weights, rounded.weights) == ("f32", "int8")
+    assert value(done, "memory on cpu, int8 weights").startswith(
+        f"{rounded.memory_bytes / 2**20:.1f} MiB: ")
+    assert rounded.memory_bytes < model.memory_bytes - 2 * model.parameters
 
 
 def test_missing_tensors_are_named(folder):

@@ -121,6 +121,7 @@ def test_models_and_info(ctl):
     assert models[0]["name"] == "nano" and models[0]["mask_token_id"] > 0
     info = ctl("info", check=0).stdout
     assert "version" in info
+    assert re.search("^weights +f32$", info, re.MULTILINE)
     assert '1 "<|endoftext|>", 4 "<|eot_id|>"' in info and "BPE from tokenizer.json" in info
     assert json.loads(ctl("info", "--json", check=0).stdout)["version"]
 

@@ -20,8 +20,18 @@ constexpr int kMixedRequests = 40;
 #endif
 constexpr int kOtherRequests = 6;  // of the families beside LLaDA
 
-// One of every family.
-constexpr const char* kShapes[] = {"tiny", "tiny-dream", "tiny-llada-moe"};
+struct Kind {
+  const char* shape;
+  kernels::WeightType weights;
+};
+
+// One of every family, and int8 weights.
+constexpr Kind kKinds[] = {{"tiny", kernels::WeightType::kFull},
+                           {"tiny-dream", kernels::WeightType::kFull},
+                           {"tiny-llada-moe", kernels::WeightType::kFull},
+                           {"tiny-dream", kernels::WeightType::kInt8}};
+
+bool IsFirst(const Kind& kind) { return kind.shape == kKinds[0].shape; }
 
 template <typename T>
 T Pick(std::mt19937& random, std::initializer_list<T> values) {
@@ -120,12 +130,12 @@ std::map<size_t, Outcome> RunTogether(Engine& engine, const std::vector<Request>
 }  // namespace
 
 TEST_CASE("Select ratio 1 gives the bits of full attention") {
-  const std::string shape = GENERATE(from_range(std::begin(kShapes), std::end(kShapes)));
-  auto engine = MakeTinyCpuEngine(2, shape);
+  const Kind kind = GENERATE(from_range(std::begin(kKinds), std::end(kKinds)));
+  auto engine = MakeTinyCpuEngine(2, kind.shape, kind.weights);
   std::mt19937 random(1);
-  const int trials = shape == kShapes[0] ? 12 : 4;
+  const int trials = IsFirst(kind) ? 12 : 4;
   for (int trial = 0; trial < trials; ++trial) {
-    CAPTURE(shape, trial);
+    CAPTURE(kind.shape, engine->backend_info().weights, trial);
     Request request = RandomRequest(random, engine->model_info());
     request.sampling.steps = static_cast<int32_t>(request.canvas.size());
     request.sparse.mode = SparseMode::kOff;
@@ -154,24 +164,24 @@ TEST_CASE("A small select ratio is another computation") {
 }
 
 TEST_CASE("A request gives the same bits alone and in any batch, in any order of arrival") {
-  const std::string shape = GENERATE(from_range(std::begin(kShapes), std::end(kShapes)));
-  const int num_requests = shape == kShapes[0] ? kMixedRequests : kOtherRequests;
+  const Kind kind = GENERATE(from_range(std::begin(kKinds), std::end(kKinds)));
+  const int num_requests = IsFirst(kind) ? kMixedRequests : kOtherRequests;
   std::mt19937 random(2);
   std::vector<Request> requests;
   std::vector<Outcome> alone;
-  auto lonely = MakeTinyCpuEngine(1, shape);
+  auto lonely = MakeTinyCpuEngine(1, kind.shape, kind.weights);
   for (int i = 0; i < num_requests; ++i) {
     requests.push_back(RandomRequest(random, lonely->model_info()));
     alone.push_back(RunAlone(*lonely, requests.back()));
   }
-  auto shared = MakeTinyCpuEngine(2, shape);
+  auto shared = MakeTinyCpuEngine(2, kind.shape, kind.weights);
   std::vector<size_t> order(requests.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   size_t compared = 0;
   for (int trial = 0; trial < 4; ++trial) {
     std::shuffle(order.begin(), order.end(), random);
     for (const auto& [index, outcome] : RunTogether(*shared, requests, order, random)) {
-      CAPTURE(shape, trial, index);
+      CAPTURE(kind.shape, shared->backend_info().weights, trial, index);
       REQUIRE(outcome.canvas == alone[index].canvas);
       REQUIRE(outcome.confidences == alone[index].confidences);
       REQUIRE(outcome.commit_steps == alone[index].commit_steps);
@@ -180,6 +190,16 @@ TEST_CASE("A request gives the same bits alone and in any batch, in any order of
     }
   }
   REQUIRE(2 * compared > 3 * requests.size());
+}
+
+TEST_CASE("Int8 weights are another computation, of less memory") {
+  const std::string shape = GENERATE("tiny", "tiny-llada-moe");
+  CAPTURE(shape);
+  auto full = MakeTinyCpuEngine(1, shape);
+  auto rounded = MakeTinyCpuEngine(1, shape, kernels::WeightType::kInt8);
+  REQUIRE(rounded->backend_info().allocated_bytes < full->backend_info().allocated_bytes);
+  const Request request = MakeTinyRequest(60, 32, 16, 16);
+  REQUIRE(RunAlone(*rounded, request).confidences != RunAlone(*full, request).confidences);
 }
 
 TEST_CASE("Seed, temperature, guidance and remasking change the result") {

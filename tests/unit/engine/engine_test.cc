@@ -327,8 +327,20 @@ TEST_CASE("Synthetic models have the parameters of the checkpoints they stand fo
 
 TEST_CASE("An unknown synthetic shape is refused") {
   FakeBackend backend;
-  REQUIRE(MakeSyntheticModel("huge", 1, backend).status().code() ==
-          absl::StatusCode::kInvalidArgument);
+  for (const char* shape : {"huge", "tiny:0", "tiny:x", "tiny:", "tiny:2:2", "tiny:5000"}) {
+    CAPTURE(shape);
+    REQUIRE(MakeSyntheticModel(shape, 1, backend).status().code() ==
+            absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST_CASE("A synthetic shape may have another number of layers") {
+  FakeBackend backend;
+  const auto model = MakeSyntheticModel("tiny:5", 1, backend);
+  REQUIRE(model.ok());
+  REQUIRE((*model)->info().num_layers == 5);
+  REQUIRE(SyntheticModelInfo("llada-8b:32")->parameters ==
+          SyntheticModelInfo("llada-8b")->parameters);
 }
 
 }  // namespace sparsed::engine

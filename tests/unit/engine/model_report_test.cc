@@ -6,6 +6,7 @@
 
 #include "engine/model_folder.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/forwarding_backend.h"
 #include "tests/unit/engine/nano_folder.h"
 
 namespace sparsed::engine {
@@ -34,14 +35,14 @@ TEST_CASE("nano is described without its weights") {
   REQUIRE(report.tensor_dtype == "bf16");
   REQUIRE(report.missing_tensors.empty());
   REQUIRE(report.extra_tensors.empty());
-  REQUIRE(report.devices.size() == 2);
+  REQUIRE(report.devices.size() == 3);
 }
 
 TEST_CASE("the memory that is told is the memory that is taken") {
   const ModelReport report = CheckModelFolder(testing::NanoPath(), kOptions);
-  const DeviceNeeds& needs = report.devices[0];
+  const DeviceNeeds& needs = report.devices[GENERATE(0, 1)];
   REQUIRE(needs.device == "cpu");
-  auto backend = kernels::CreateBackend({.device = "cpu", .threads = 1});
+  auto backend = kernels::CreateBackend({.device = "cpu", .threads = 1, .weights = needs.weights});
   REQUIRE(backend.ok());
   auto folder = LoadModelFolder(testing::NanoPath(), **backend, {});
   REQUIRE(folder.ok());
@@ -63,8 +64,21 @@ TEST_CASE("the memory that is told is the memory that is taken") {
   (*engine)->Remove(*id);
 }
 
+TEST_CASE("int8 weights are counted as such") {
+  const ModelReport report = CheckModelFolder(testing::NanoPath(), kOptions);
+  const DeviceNeeds& full = report.devices[0];
+  const DeviceNeeds& rounded = report.devices[1];
+  REQUIRE(full.weights == kernels::WeightType::kFull);
+  REQUIRE(rounded.weights == kernels::WeightType::kInt8);
+  REQUIRE(rounded.workspace_bytes == full.workspace_bytes);
+  // All but norms and embedding, at 4 bytes and at 1, and 8 bytes for each output.
+  constexpr uint64_t kLinear = 17308032 - 17 * 384 - 4096 * 384;
+  constexpr uint64_t kOutputs = 4096 + 8 * (3 * 384 + 384 + 2 * 1024 + 384);
+  REQUIRE(full.weights_bytes - rounded.weights_bytes == 3 * kLinear - 8 * kOutputs);
+}
+
 TEST_CASE("a GPU's needs are in bf16, and counted without one") {
-  const DeviceNeeds needs = CheckModelFolder(testing::NanoPath(), kOptions).devices[1];
+  const DeviceNeeds needs = CheckModelFolder(testing::NanoPath(), kOptions).devices[2];
   REQUIRE(needs.device == "cuda");
   REQUIRE(needs.error.empty());
   // Weights and embedding as they are stored; norms and the table of angles are float32.
@@ -86,6 +100,27 @@ TEST_CASE("a model with experts is counted for a GPU to the byte") {
       info.num_layers * (2 * info.hidden_size + 2 * info.head_dim) + info.hidden_size;
   const uint64_t angles = info.max_tokens * info.head_dim;
   REQUIRE(weights == 2 * (info.parameters - norms) + 4 * (norms + angles));
+}
+
+// Counts the weights that are never held in 8 bits.
+class KeepCountingBackend : public testing::ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+  absl::StatusOr<std::unique_ptr<kernels::LinearWeight>> PackLinear(
+      std::span<const kernels::HostMatrix> parts, std::span<const float> bias) override {
+    if (parts[0].keep_full) ++kept;
+    return ForwardingBackend::PackLinear(parts, bias);
+  }
+  int kept = 0;
+};
+
+TEST_CASE("routers alone are kept from 8 bits") {
+  for (const auto& [shape, routers] : {std::pair{"tiny", 0}, std::pair{"tiny-llada-moe", 2}}) {
+    CAPTURE(shape);
+    KeepCountingBackend backend(*kernels::CreateMeasuringBackend("cpu"));
+    REQUIRE(MakeSyntheticModel(shape, 1, backend).ok());
+    REQUIRE(backend.kept == routers);
+  }
 }
 
 struct Damage {

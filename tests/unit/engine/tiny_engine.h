@@ -31,10 +31,13 @@ inline std::unique_ptr<Engine> MakeTinyEngine(std::unique_ptr<kernels::Backend> 
   return std::move(engine).value();
 }
 
-inline std::unique_ptr<Engine> MakeTinyCpuEngine(int threads, const std::string& shape = "tiny") {
+inline std::unique_ptr<Engine> MakeTinyCpuEngine(
+    int threads, const std::string& shape = "tiny",
+    kernels::WeightType weights = kernels::WeightType::kFull) {
   kernels::BackendOptions options;
   options.device = "cpu";
   options.threads = threads;
+  options.weights = weights;
   auto backend = kernels::CreateBackend(options);
   REQUIRE(backend.ok());
   return MakeTinyEngine(std::move(backend).value(), 8192, shape);

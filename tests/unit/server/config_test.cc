@@ -45,6 +45,17 @@ TEST_CASE("config: flags, and the folder's name as the model's") {
   CHECK(line.serve->admin_address == "127.0.0.1:8002");
 }
 
+TEST_CASE("config: int8 weights where there may be a CPU") {
+  CHECK(Parse({"serve", "--model", "/usr"}).serve->weights == kFullWeights);
+  for (const char* device : {"auto", "cpu"}) {
+    const CommandLine line =
+        Parse({"serve", "--model", "/usr", "--weights", "int8", "--device", device});
+    INFO(line.output);
+    REQUIRE(line.serve.has_value());
+    CHECK(line.serve->weights == kInt8Weights);
+  }
+}
+
 TEST_CASE("config: a flag goes before its environment variable, that before the default") {
   setenv("SPARSED_MAX_RUNNING", "5", 1);
   setenv("SPARSED_MODEL", "/usr", 1);
@@ -67,6 +78,11 @@ TEST_CASE("config: every mistake ends with code 2 and names the flag") {
       {{"serve"}, "--model"},
       {{"serve", "--model", "/nowhere"}, "--model"},
       {{"serve", "--model", "/usr", "--device", "tpu"}, "--device"},
+      {{"serve", "--model", "/usr", "--weights", "int4"},
+       "--weights: 'int4' is none of full, int8"},
+      {{"serve", "--model", "/usr", "--weights", "int8", "--device", "cuda"},
+       "--weights: int8 is for the CPU, --device is cuda"},
+      {{"serve", "--model", "/usr", "--weights", "int8", "--device", "cuda:1"}, "--weights"},
       {{"serve", "--model", "/usr", "--grpc-address", "8001"}, "--grpc-address"},
       {{"serve", "--model", "/usr", "--admin-address", "localhost:65536"}, "--admin-address"},
       {{"serve", "--model", "/usr", "--max-running", "0"}, "--max-running"},
@@ -126,6 +142,7 @@ TEST_CASE("config: flag over environment over file over default, for every optio
                : option.values == "FILE"      ? "/etc/passwd"
                : option.values == "NAME"      ? "n"
                : option.name == "device"      ? "cpu"
+               : option.name == "weights"     ? "int8"
                : option.name == "log-level"   ? "error"
                                               : "text";
         break;
