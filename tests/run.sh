@@ -143,7 +143,8 @@ for part in "${parts[@]}"; do
       tests "asan: fuzz corpus" build/cpu-asan/tests/fuzz --parallel "$jobs"
       ;;
     tsan)
-      # Of the kernels only the thread pool and its users: the rest is arithmetic within a task.
+      # Of the kernels only the thread pool and its users: the rest is arithmetic within a task. Of
+      # the engine all but the readers of checkpoints and tokenizers, which start no thread.
       phase "tsan: build" build cpu-tsan kernels_ops_test tests/unit/{engine,server}/all || continue
       tests "tsan: kernels" build/cpu-tsan/tests/unit/kernels --tests-regex '^kernels_ops_test:' \
         --parallel "$jobs"

@@ -89,29 +89,29 @@ def test_infill_keeps_its_text_and_fills_its_holes(client):
 
 
 def test_stop_string_cuts_the_text_and_ends_the_request(client):
-    sampling = g.SamplingOptions(gen_length=128, steps=64, stop_at_end=False)
+    sampling = g.SamplingOptions(gen_length=96, steps=24, stop_at_end=False)
     whole = client.generate(g.GenerateRequest(prompt="Once upon a time", sampling=sampling))
     stop = whole.text[5:9]
     sampling.stop.append(stop)
     cut = client.generate(g.GenerateRequest(prompt="Once upon a time", sampling=sampling))
     assert cut.text == whole.text[:whole.text.find(stop)]
     assert cut.finish_reason == g.FINISH_REASON_STOP
-    assert cut.usage.full_steps < 64
-    assert len(cut.token_ids) == 128
+    assert cut.usage.full_steps < 24
+    assert len(cut.token_ids) == 96
 
 
 def test_sparse_report(client):
     answer = client.generate(g.GenerateRequest(
-        prompt="one two three four five six seven eight nine ten " * 30,
-        sampling=g.SamplingOptions(gen_length=64, steps=32, stop_at_end=False),
+        prompt="one two three four five six seven eight nine ten " * 12,
+        sampling=g.SamplingOptions(gen_length=64, steps=16, stop_at_end=False),
         sparse=g.SparseOptions(mode=g.SPARSE_MODE_SPARSED, select=0.3, block_size=32)))
     assert answer.sparse.used
     assert answer.sparse.block_size == 32
     assert 0 < answer.sparse.density < 1
     assert answer.sparse.mask_cache_bytes > 0
-    # int(32 * 0.2) + 1 = 7 steps before the pattern is built.
+    # int(16 * 0.2) + 1 = 4 steps before the pattern is built.
     usage = answer.usage
-    assert (usage.full_steps, usage.select_steps, usage.sparse_steps) == (7, 1, 24)
+    assert (usage.full_steps, usage.select_steps, usage.sparse_steps) == (4, 1, 11)
 
 
 def test_the_seed_is_returned_and_reproduces(client):
@@ -128,7 +128,7 @@ def test_same_tokens_and_scores_alone_and_in_a_batch(client):
     def request(seed, length):
         return g.GenerateRequest(
             prompt=f"Story {seed}. " * (1 + seed % 3), token_confidences=True,
-            sampling=g.SamplingOptions(gen_length=length, steps=length // 2, seed=seed,
+            sampling=g.SamplingOptions(gen_length=length, steps=length // 4, seed=seed,
                                        temperature=0.8, cfg_scale=0.5 if seed % 2 else 0.0,
                                        stop_at_end=False))
 

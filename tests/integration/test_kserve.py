@@ -170,12 +170,12 @@ def test_bad_requests(infer):
 
 def test_a_stream_of_requests(client, infer):
     long = short_request()
-    long.sampling.gen_length, long.sampling.steps = 128, 32
+    long.sampling.gen_length, long.sampling.steps = 64, 8
     expected = client.generate(short_request()).text, client.generate(long).text
     responses = list(infer.stream(iter([
         infer_request(id="whole"),
-        infer_request(id="pieces", stream=True, gen_length=128, steps=32),
-        infer_request(id="empty", stream=True, empty_final=True, gen_length=128, steps=32),
+        infer_request(id="pieces", stream=True, gen_length=64, steps=8),
+        infer_request(id="empty", stream=True, empty_final=True, gen_length=64, steps=8),
         infer_request(id="bad", steps=0),
         infer_request(id="nobody", model="other"),
         infer_request(id="again")])))
@@ -194,7 +194,7 @@ def test_a_stream_of_requests(client, infer):
 
 
 def test_many_requests_on_one_stream(infer):
-    requests = [infer_request(id=f"n-{i}") for i in range(100)]
+    requests = [infer_request(id=f"n-{i}", steps=1) for i in range(100)]
     responses = list(infer.stream(iter(requests)))
     assert {r.infer_response.id for r in responses} == {r.id for r in requests}
     assert len({text_of(r.infer_response) for r in responses}) == 1
@@ -252,7 +252,7 @@ def inputs(text, stream, **sampling):
     made[2].set_data_from_numpy(np.array([json.dumps(sampling).encode()], dtype=object))
     return made
 
-options = dict(gen_length=128, steps=32, seed=1)
+options = dict(gen_length=64, steps=8, seed=1)
 whole = client.infer("nano", inputs("The river", False, **options)).as_numpy("text_output")[0]
 answers = queue.Queue()
 client.start_stream(callback=lambda result, error: answers.put((result, error)))
@@ -304,5 +304,5 @@ def test_tritons_client(server, client):
                          text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     request = short_request()
-    request.sampling.gen_length, request.sampling.steps = 128, 32
+    request.sampling.gen_length, request.sampling.steps = 64, 8
     assert ran.stdout.strip("\n") == client.generate(request).text.strip("\n")

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <fstream>
 
+#include "tests/testing/sanitizers.h"
+
 namespace sparsed::testing {
 
 inline int64_t ResidentBytes() {
@@ -17,10 +19,6 @@ inline int64_t ResidentBytes() {
 }
 
 // Sanitizers keep what is freed: growth says nothing there.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr bool kResidentMeansHeld = false;
-#else
-constexpr bool kResidentMeansHeld = true;
-#endif
+constexpr bool kResidentMeansHeld = !kSanitizer;
 
 }  // namespace sparsed::testing

@@ -5,19 +5,15 @@
 #include <vector>
 
 #include "tests/testing/resident.h"
+#include "tests/testing/sanitizers.h"
 #include "tests/unit/engine/tiny_engine.h"
 
 namespace sparsed::engine {
 namespace {
 
-// Fewer where every access is watched: a race or a stray access shows in any of them.
-#if defined(__SANITIZE_THREAD__)
-constexpr int kRequests = 200;
-#elif defined(__SANITIZE_ADDRESS__)
-constexpr int kRequests = 1000;
-#else
-constexpr int kRequests = 10000;
-#endif
+constexpr int kRequests = testing::kThreadSanitizer    ? 100
+                          : testing::kAddressSanitizer ? 1000
+                                                       : 10000;
 constexpr int kWarmUpRequests = 1000;
 constexpr int64_t kMaxGrowthBytes = int64_t{4} << 20;
 

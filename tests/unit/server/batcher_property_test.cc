@@ -4,6 +4,7 @@
 
 #include "tests/testing/batcher_simulator.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/sanitizers.h"
 
 namespace sparsed::server {
 namespace {
@@ -15,7 +16,7 @@ using testing::SimRequest;
 using testing::SimTurn;
 using testing::Simulate;
 
-constexpr int kTrials = 300;
+constexpr int kTrials = testing::kSanitizer ? 60 : 300;
 
 template <typename T>
 T Pick(std::mt19937_64& random, std::initializer_list<T> values) {
@@ -147,7 +148,7 @@ TEST_CASE("batcher, overload: higher priorities without end do not keep one from
   // Two run at a time, for 20 ms; one comes every 8 ms, and one of them is ten priorities below.
   constexpr size_t kLow = 100;
   std::vector<SimRequest> load;
-  for (int i = 0; i < 4000; ++i) load.push_back({0.008 * i, 128, 8, 8, 1, 5});
+  for (int i = 0; i < 2000; ++i) load.push_back({0.008 * i, 128, 8, 8, 1, 5});
   load[kLow].priority = -5;
   const SimReport report = Simulate(load, options);
   const double waited = report.outcomes[kLow].started - load[kLow].arrival;

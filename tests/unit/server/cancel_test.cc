@@ -6,17 +6,13 @@
 #include <vector>
 
 #include "tests/testing/resident.h"
+#include "tests/testing/sanitizers.h"
 #include "tests/unit/server/step_loop_fixture.h"
 
 namespace sparsed::server {
 namespace {
 
-// Fewer where every access is watched: a race or a stray access shows in any of them.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr int kRequests = 1000;
-#else
-constexpr int kRequests = 10000;
-#endif
+constexpr int kRequests = testing::kSanitizer ? 1000 : 10000;
 constexpr int kWarmUpRequests = 1000;
 constexpr int64_t kMaxGrowthBytes = int64_t{4} << 20;
 constexpr int kLive = 40;  // requests that are not over; 16 of them run

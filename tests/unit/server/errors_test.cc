@@ -23,7 +23,7 @@ TEST_CASE("errors: many and long violations stay below what peers accept as meta
   std::string accents;
   for (int i = 0; i < 2000; ++i) accents += "\xC3\xA9";
   Violations violations;
-  for (int i = 0; i < 1000000; ++i) {
+  for (int i = 0; i < 100000; ++i) {
     violations.Add(absl::StrCat("token_ids.ids[", i, "]", std::string(200, 'f')),
                    i % 2 == 0 ? accents : "x" + accents);
   }
@@ -33,7 +33,7 @@ TEST_CASE("errors: many and long violations stay below what peers accept as meta
   CHECK(status.error_message().size() <= 1024);
   const auto bad = DetailOf<google::rpc::BadRequest>(failure);
   REQUIRE(bad.field_violations().size() == 16);
-  CHECK(bad.field_violations(15).description().find("and 999984 more") != std::string::npos);
+  CHECK(bad.field_violations(15).description().find("and 99984 more") != std::string::npos);
 }
 
 TEST_CASE("errors: each has the code and the details that clients are promised") {

@@ -61,7 +61,7 @@ TEST_CASE("picker: a long one keeps a quarter of the speed it had if all stepped
   StepPicker picker(kManyRows, 0.25);
   std::vector<Runner> running = {MakeRunner(1, 100)};
   for (engine::SequenceId id = 2; id <= 200; ++id) running.push_back(MakeRunner(id, 1));
-  const Shares shares = Play(picker, running, 0, 10000);
+  const Shares shares = Play(picker, running, 0, 2000);
   const double together = shares.seconds / (100 + 199);
   CHECK(shares.steps.at(1) > 0.25 * together);
   CHECK(shares.steps.at(1) < 0.35 * together);

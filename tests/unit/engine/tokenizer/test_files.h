@@ -45,6 +45,17 @@ inline void CheckContains(const std::string& text, const std::string& part) {
   CHECK(text.find(part) != std::string::npos);
 }
 
+// A tokenizer.json of the goldens.
+inline nlohmann::json Variant(const std::string& name) {
+  const nlohmann::json goldens =
+      ParseJsonText(ReadGzipFile(SourcePath("tests/golden/tokenizer/goldens.json.gz")));
+  for (const nlohmann::json& variant : goldens["variants"]) {
+    if (variant["name"] == name) return variant["tokenizer"];
+  }
+  FAIL("no variant " << name);
+  return {};
+}
+
 inline std::unique_ptr<engine::Tokenizer> ParseTokenizer(const nlohmann::json& file) {
   return Ok(engine::Tokenizer::Parse(file.dump(), ""));
 }

@@ -1,7 +1,6 @@
 #include "engine/tokenizer/tokenizer.h"
 
 #include <ctime>
-#include <thread>
 
 #include "tests/unit/engine/tokenizer/test_files.h"
 
@@ -11,16 +10,6 @@ namespace {
 using engine::PlainRange;
 using engine::Tokenizer;
 using Ids = std::vector<int32_t>;
-
-nlohmann::json Variant(const std::string& name) {
-  const nlohmann::json goldens =
-      ParseJsonText(ReadGzipFile(SourcePath("tests/golden/tokenizer/goldens.json.gz")));
-  for (const nlohmann::json& variant : goldens["variants"]) {
-    if (variant["name"] == name) return variant["tokenizer"];
-  }
-  FAIL("no variant " << name);
-  return {};
-}
 
 TEST_CASE("text that is not UTF-8 is refused") {
   const auto tokenizer = ParseTokenizer(SmallTokenizer());
@@ -102,24 +91,6 @@ TEST_CASE("a word of 100,000 characters is not quadratic") {
       if (text != marks) CHECK(tokenizer->Decode(ids, true) == text);
     }
   }
-}
-
-TEST_CASE("many threads encode at once") {
-  const auto tokenizer = ParseTokenizer(Variant("bailing_nfc"));
-  const std::string text = "Hello wo\u0301rld, don't 123 <|eot_id|>\n\n  x";
-  const Ids expected = Ok(tokenizer->Encode(text, Tokenizer::Special::kParse));
-  std::vector<int> wrong(4, 0);
-  std::vector<std::thread> threads;
-  for (int& count : wrong) {
-    threads.emplace_back([&] {
-      for (int i = 0; i < 200; ++i) {
-        const auto ids = tokenizer->Encode(text, Tokenizer::Special::kParse);
-        if (!ids.ok() || *ids != expected) ++count;
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  CHECK(wrong == std::vector<int>(4, 0));
 }
 
 TEST_CASE("Decode joins bytes before it decodes") {
