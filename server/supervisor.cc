@@ -12,7 +12,8 @@ Supervisor::Supervisor(Parts parts)
     : parts_(std::move(parts)),
       token_file_(Look({parts_.config->auth_token_file})),
       tls_files_(
-          Look({parts_.config->tls_cert, parts_.config->tls_key, parts_.config->tls_client_ca})) {}
+          Look({parts_.config->tls_cert, parts_.config->tls_key, parts_.config->tls_client_ca})),
+      last_tick_(parts_.clock()) {}
 
 void Supervisor::Tick(Heartbeat* heartbeat) {
   const Config& config = *parts_.config;
@@ -30,7 +31,7 @@ void Supervisor::Tick(Heartbeat* heartbeat) {
   // After a pause of the whole process (SIGSTOP, a suspended machine) neither a step nor a reader
   // has had the time that the clock shows; by the next tick readers have read.
   constexpr auto kPause = 4 * kInterval;
-  const bool paused = last_tick_ && now - *last_tick_ > kPause;
+  const bool paused = now - last_tick_ > kPause;
   last_tick_ = now;
   if (paused && heartbeat != nullptr) heartbeat->PauseEnded(now);
   const Duration reader_limit = ToDuration(config.slow_client_seconds);

@@ -5,7 +5,6 @@
 
 #include <functional>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,7 +52,7 @@ class Supervisor {
   Parts parts_;
   Signature token_file_;
   Signature tls_files_;
-  std::optional<TimePoint> last_tick_;
+  TimePoint last_tick_;  // or when there was none yet, the start
 };
 
 }  // namespace sparsed::server
