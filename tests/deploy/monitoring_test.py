@@ -1,22 +1,19 @@
 """The alerts and the dashboard: they parse, the rules do what their tests say, every metric that they
 use is one of docs/metrics.md, and every alert has a test that fires it and a place in operations.md.
 
-    python tests/deploy/monitoring_test.py [REPOSITORY]    needs promtool and PyYAML
+    python tests/deploy/monitoring_test.py    needs promtool, and PyYAML of tests/requirements.txt
 """
 
 import json
 import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 import unittest
 
 import yaml
 
-ROOT = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else __file__).resolve()
-if ROOT.is_file():
-    ROOT = ROOT.parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboard.json"
 # What Prometheus makes itself.
