@@ -1,0 +1,264 @@
+"""Compose file, unit, Kubernetes objects, chart and proxy: they are of the right form, agree with one
+another, and name only settings that docs/configuration.md has.
+
+    python tests/deploy/manifests_test.py    needs tests/requirements.txt
+
+The chart's templates are not rendered here (Debian has no helm): its values are checked against their
+schema, and the templates' text for blocks that are closed and values that exist.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BASE = ROOT / "deploy" / "kustomize" / "base"
+EXAMPLES = ROOT / "deploy" / "kustomize" / "examples"
+CHART = ROOT / "deploy" / "helm" / "sparsed"
+KUBERNETES = "1.29"
+# Of operators that bring their own schemas, and of kustomize itself.
+WITHOUT_SCHEMA = {"ServiceMonitor", "ScaledObject", "Kustomization"}
+
+
+def load(path):
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def objects(*files):
+    """By kind and name."""
+    return {(o["kind"], o["metadata"]["name"]): o for file in files for o in load(file)}
+
+
+def base():
+    return objects(*(BASE / name for name in load(BASE / "kustomization.yaml")[0]["resources"]))
+
+
+def documented_settings():
+    """As keys of the JSON file."""
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    names = re.findall(r"^\| `--([a-z-]+)` \|", page, re.MULTILINE)
+    assert len(names) > 30
+    return {name.replace("-", "_") for name in names}
+
+
+def drain_seconds(settings):
+    return settings["drain_delay_seconds"] + settings["drain_timeout_seconds"]
+
+
+class Yaml(unittest.TestCase):
+    def test_yamllint_finds_nothing(self):
+        files = [path for folder in ("deploy", "docker", "tests/deploy")
+                 for ending in ("yml", "yaml") for path in (ROOT / folder).rglob("*." + ending)
+                 if CHART / "templates" not in path.parents]
+        self.assertGreater(len(files), 15)
+        ran = subprocess.run([sys.executable, "-m", "yamllint", "--strict", "--config-file",
+                              ROOT / "tests" / "deploy" / "yamllint.yml", *files],
+                             capture_output=True, text=True, timeout=60)
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+
+
+class Kubernetes(unittest.TestCase):
+    def test_objects_are_of_their_schemas(self):
+        files = [*BASE.glob("*.yaml"), *EXAMPLES.glob("*.yaml")]
+        found = [o for file in files for o in load(file) if o["kind"] not in WITHOUT_SCHEMA]
+        self.assertGreater(len(found), 7)
+        for o in found:
+            with self.subTest(o["kind"]):
+                kubernetes_validate.validate(o, KUBERNETES, strict=True)
+
+    def test_unknown_fields_are_found(self):
+        o = base()["Deployment", "sparsed"]
+        o["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+        with self.assertRaises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(o, KUBERNETES, strict=True)
+
+    def test_every_file_is_listed(self):
+        for folder in (BASE, EXAMPLES / "llada-8b-gpu"):
+            listing = load(folder / "kustomization.yaml")[0]
+            listed = {name for name in listing["resources"] if name.endswith(".yaml")}
+            listed |= {patch["path"] for patch in listing.get("patches", ())}
+            self.assertEqual(listed, {path.name for path in folder.glob("*.yaml")}
+                             - {"kustomization.yaml"})
+
+    def test_names_and_labels_agree(self):
+        all_of_them = base()
+        deployment = all_of_them["Deployment", "sparsed"]["spec"]
+        pod = deployment["template"]["spec"]
+        labels = deployment["template"]["metadata"]["labels"].items()
+        selectors = [deployment["selector"]["matchLabels"],
+                     all_of_them["Service", "sparsed"]["spec"]["selector"],
+                     all_of_them["Service", "sparsed-headless"]["spec"]["selector"],
+                     all_of_them["PodDisruptionBudget", "sparsed"]["spec"]["selector"]["matchLabels"],
+                     all_of_them["NetworkPolicy", "sparsed"]["spec"]["podSelector"]["matchLabels"]]
+        for selector in selectors:
+            self.assertLessEqual(selector.items(), labels)
+        self.assertIn(("ServiceAccount", pod["serviceAccountName"]), all_of_them)
+        self.assertEqual(all_of_them["Service", "sparsed-headless"]["spec"]["clusterIP"], "None")
+        container = pod["containers"][0]
+        ports = {port["name"] for port in container["ports"]}
+        used = {port["targetPort"] for kind, name in all_of_them if kind == "Service"
+                for port in all_of_them[kind, name]["spec"]["ports"]}
+        used |= {port["port"] for rule in all_of_them["NetworkPolicy", "sparsed"]["spec"]["ingress"]
+                 for port in rule["ports"]}
+        used |= {container[probe]["httpGet"]["port"]
+                 for probe in ("startupProbe", "readinessProbe", "livenessProbe")}
+        self.assertEqual(used, ports)
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        self.assertEqual({mount["name"] for mount in container["volumeMounts"]}, volumes)
+
+    def test_settings_exist_and_a_drain_has_its_time(self):
+        for folder in (BASE, EXAMPLES / "llada-8b-gpu"):
+            text = load(folder / "configmap.yaml")[0]["data"]["config.json"]
+            settings = json.loads(text)
+            self.assertLessEqual(settings.keys(), documented_settings())
+            pod = base()["Deployment", "sparsed"]["spec"]["template"]["spec"]
+            self.assertGreaterEqual(pod["terminationGracePeriodSeconds"],
+                                    drain_seconds(settings) + 10)
+
+    def test_the_container_is_confined(self):
+        pod = base()["Deployment", "sparsed"]["spec"]["template"]["spec"]
+        self.assertFalse(pod["automountServiceAccountToken"])
+        self.assertTrue(pod["securityContext"]["runAsNonRoot"])
+        self.assertEqual(pod["containers"][0]["securityContext"], {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]}})
+
+    def test_scaling_goes_by_a_metric_that_exists(self):
+        page = (ROOT / "docs" / "metrics.md").read_text()
+        hpa = objects(EXAMPLES / "hpa.yaml")["HorizontalPodAutoscaler", "sparsed"]["spec"]
+        keda = objects(EXAMPLES / "keda.yaml")["ScaledObject", "sparsed"]["spec"]
+        names = [hpa["metrics"][0]["pods"]["metric"]["name"],
+                 *re.findall(r"sparsed_\w+", keda["triggers"][0]["metadata"]["query"])]
+        self.assertEqual(names, ["sparsed_requests_waiting"] * 2)
+        self.assertIn(f"`{names[0]}`", page)
+
+
+class Chart(unittest.TestCase):
+    def setUp(self):
+        self.values = load(CHART / "values.yaml")[0]
+        self.templates = {path.name: path.read_text() for path in (CHART / "templates").iterdir()}
+        self.text = "\n".join(self.templates.values())
+
+    def test_the_values_are_of_their_schema(self):
+        schema = json.loads((CHART / "values.schema.json").read_text())
+        validator = jsonschema.Draft7Validator(schema)
+        validator.check_schema(schema)
+        self.assertEqual(list(validator.iter_errors(self.values)), [])
+        self.assertEqual(self.values.keys() | {"global"}, schema["properties"].keys())
+        for wrong in ({"nope": 1}, {"config": {**self.values["config"], "model": "/x"}},
+                      {"model": {"source": "pvc", "path": "/usr/share/x"}}, {"gpu": {"count": -1}}):
+            self.assertFalse(validator.is_valid({**self.values, **wrong}), wrong)
+
+    def test_settings_exist(self):
+        own = set(re.findall(r'(?:dict|set \$own) "([a-z_]+)"', self.text))
+        own |= set(re.findall(r'"(\w+_address)"', self.text))
+        self.assertEqual(len(own), 7)
+        self.assertLessEqual(own | self.values["config"].keys(), documented_settings())
+
+    def test_the_defaults_are_those_of_the_base(self):
+        settings = json.loads(load(BASE / "configmap.yaml")[0]["data"]["config.json"])
+        self.assertLessEqual(self.values["config"].items(), settings.items())
+        self.assertEqual(self.values["model"]["path"], settings["model"])
+        spec = base()["Deployment", "sparsed"]["spec"]
+        container = spec["template"]["spec"]["containers"][0]
+        version = load(CHART / "Chart.yaml")[0]["appVersion"]
+        self.assertEqual(f"{self.values['image']['repository']}:{version}", container["image"])
+        self.assertEqual(self.values["resources"], container["resources"])
+        self.assertEqual(self.values["replicas"], spec["replicas"])
+        kinds = set(re.findall(r"^kind: (\w+)$", self.text, re.MULTILINE))
+        self.assertEqual({kind for kind, _ in base()}
+                         | {"HorizontalPodAutoscaler", "ScaledObject", "ServiceMonitor"}, kinds)
+
+    def test_blocks_are_closed(self):
+        for name, text in self.templates.items():
+            self.assertEqual(text.count("{{"), text.count("}}"), name)
+            depth = 0
+            for word in re.findall(r"\{\{-?\s*(if|with|range|define|end)\b", text):
+                depth += -1 if word == "end" else 1
+                self.assertGreaterEqual(depth, 0, name)
+            self.assertEqual(depth, 0, name)
+            self.assertEqual(text.count("("), text.count(")"), name)
+
+    def test_values_and_helpers_exist_and_are_used(self):
+        for path in set(re.findall(r"\.Values\.([\w.]+)", self.text)):
+            at = self.values
+            for key in path.split("."):
+                # resources.requests and what is as free is an object that may lack the key.
+                self.assertIn(key, at, path)
+                at = at[key]
+        used = {path.split(".")[0] for path in re.findall(r"\.Values\.([\w.]+)", self.text)}
+        self.assertEqual(used, self.values.keys())
+        defined = set(re.findall(r'define "([\w.]+)"', self.text))
+        self.assertEqual(set(re.findall(r'include "([\w.]+)"', self.text)), defined)
+
+
+class Compose(unittest.TestCase):
+    def setUp(self):
+        self.compose = load(ROOT / "docker" / "compose.yaml")[0]
+        self.services = self.compose["services"]
+
+    def test_everything_is_confined_and_on_the_loopback(self):
+        for name, service in self.services.items():
+            self.assertTrue(service["read_only"], name)
+            self.assertEqual(service["cap_drop"], ["ALL"], name)
+            self.assertEqual(service["security_opt"], ["no-new-privileges:true"], name)
+            for port in service["ports"]:
+                self.assertTrue(port.startswith("127.0.0.1:"), name)
+        for name in ("sparsed-cpu", "sparsed-gpu"):
+            self.assertEqual(self.services[name]["user"], "65532:65532")
+
+    def test_mounted_files_exist(self):
+        mounts = [mount.split(":")[0] for service in self.services.values()
+                  for mount in service["volumes"]]
+        files = [mount for mount in mounts if mount.startswith(".")]
+        self.assertEqual(len(files), 4)
+        for file in files:
+            self.assertTrue((ROOT / "docker" / file).exists(), file)
+
+    def test_the_server_is_found_by_its_name(self):
+        config = load(ROOT / "deploy" / "prometheus" / "prometheus.yml")[0]
+        target = config["scrape_configs"][0]["static_configs"][0]["targets"]
+        for name in ("sparsed-cpu", "sparsed-gpu"):
+            aliases = self.services[name]["networks"]["default"]["aliases"]
+            self.assertEqual(target, [alias + ":8002" for alias in aliases])
+            flags = {word[2:].split("=")[0].replace("-", "_")
+                     for word in self.services[name]["command"] if word.startswith("--")}
+            self.assertEqual(len(flags), 3)
+            self.assertLessEqual(flags, documented_settings())
+
+
+class Others(unittest.TestCase):
+    def test_the_unit_has_settings_that_exist_and_time_to_drain(self):
+        folder = ROOT / "deploy" / "systemd"
+        names = re.findall(r"^#?SPARSED_(\w+)=", (folder / "sparsed.env").read_text(), re.MULTILINE)
+        self.assertEqual(len(names), 7)
+        self.assertLessEqual({name.lower() for name in names}, documented_settings())
+        unit = (folder / "sparsed.service").read_text()
+        defaults = dict(re.findall(r"^\| `--(drain-\w+-seconds)` \| [^|]+ \| `(\d+)` \|",
+                                   (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE))
+        self.assertEqual(len(defaults), 2)
+        self.assertIn(f"TimeoutStopSec={sum(map(int, defaults.values())) + 10}\n", unit)
+
+    def test_the_proxy_balances_over_the_headless_service(self):
+        cluster = load(ROOT / "deploy" / "envoy" / "envoy.yaml")[0]["static_resources"]["clusters"][0]
+        endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+        address = endpoint["address"]["socket_address"]
+        service = base()["Service", address["address"]]["spec"]
+        self.assertEqual(service["clusterIP"], "None")
+        self.assertIn(address["port_value"], [port["port"] for port in service["ports"]])
+        health = cluster["health_checks"][0]["grpc_health_check"]["service_name"]
+        proto = (ROOT / "proto" / "sparsed" / "v1" / "generation.proto").read_text()
+        package, name = health.rsplit(".", 1)
+        self.assertIn(f"package {package};", proto)
+        self.assertIn(f"service {name} ", proto)
+
+
+if __name__ == "__main__":
+    unittest.main()
