@@ -8,9 +8,18 @@
 
 namespace sparsed::kernels {
 
-// The backend of CUDA device `ordinal`. `portable`: use the kernels of compute capability 8.0 on
-// newer devices as well, as a second implementation to test against. Errors: FAILED_PRECONDITION
-// saying what is missing: the library, cuBLASLt, the driver or the device.
-absl::StatusOr<std::unique_ptr<Backend>> OpenCudaBackend(int ordinal, bool portable = false);
+// What tests compare the backend with; no result may differ.
+struct CudaVariant {
+  // The kernels of compute capability 8.0 on newer devices as well.
+  bool portable = false;
+  // Products by each shape's reference algorithm alone, none of the others is tried: slower for
+  // few rows.
+  bool reference_products = false;
+};
+
+// The backend of CUDA device `ordinal`. Errors: FAILED_PRECONDITION saying what is missing: the
+// library, cuBLASLt, the driver or the device.
+absl::StatusOr<std::unique_ptr<Backend>> OpenCudaBackend(int ordinal,
+                                                         const CudaVariant& variant = {});
 
 }  // namespace sparsed::kernels

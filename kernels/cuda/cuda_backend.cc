@@ -11,7 +11,8 @@
 
 namespace sparsed::kernels::cuda {
 
-absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal, bool portable) {
+absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal,
+                                                                 const CudaVariant& variant) {
   int count = 0;  // left unwritten where there is no driver
   const cudaError_t found = cudaGetDeviceCount(&count);
   if (found != cudaSuccess || count == 0) {
@@ -38,7 +39,7 @@ absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal, bo
   backend->description_ =
       absl::StrCat(properties.name, ", compute capability ", properties.major, ".",
                    properties.minor, ", ", properties.totalGlobalMem >> 20, " MiB");
-  backend->hopper_ = !portable && properties.major == 9 && properties.minor == 0;
+  backend->hopper_ = !variant.portable && properties.major == 9 && properties.minor == 0;
   if (backend->hopper_) {
     cudaDriverEntryPointQueryResult result;
     SPARSED_CUDA_RETURN(
@@ -63,7 +64,8 @@ absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal, bo
   auto counter = backend->Alloc(sizeof(uint32_t));
   if (!counter.ok()) return counter.status();
   backend->items_begun_ = std::move(*counter);
-  auto gemm = Gemm::Create(backend->stream_, backend->gemm_workspace_.data(), kGemmWorkspaceBytes);
+  auto gemm = Gemm::Create(backend->stream_, backend->gemm_workspace_.data(), kGemmWorkspaceBytes,
+                           variant.reference_products);
   if (!gemm.ok()) return gemm.status();
   backend->gemm_ = std::move(*gemm);
   return backend;
@@ -161,9 +163,9 @@ absl::Status CudaBackend::GatherRows(TensorView out, TensorView x, const int32_t
 
 // The one symbol of libsparsed_cuda.so. Returns 0 and a backend to delete, or 1 and a message.
 extern "C" __attribute__((visibility("default"))) int sparsed_create_cuda_backend(
-    int ordinal, bool portable, sparsed::kernels::Backend** backend, char* message,
-    size_t message_bytes) {
-  auto created = sparsed::kernels::cuda::CudaBackend::Create(ordinal, portable);
+    int ordinal, const sparsed::kernels::CudaVariant& variant, sparsed::kernels::Backend** backend,
+    char* message, size_t message_bytes) {
+  auto created = sparsed::kernels::cuda::CudaBackend::Create(ordinal, variant);
   if (created.ok()) {
     *backend = created->release();
     return 0;

@@ -15,6 +15,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mark_events.h"
 #include "kernels/cuda/staging.h"
+#include "kernels/cuda_library.h"
 #include "kernels/cuda_sizes.h"
 
 namespace sparsed::kernels::cuda {
@@ -23,7 +24,8 @@ class CudaBackend : public Backend {
  public:
   // Errors: FAILED_PRECONDITION naming what is missing (driver, device, compute capability 8.0,
   // cuBLASLt); RESOURCE_EXHAUSTED.
-  static absl::StatusOr<std::unique_ptr<CudaBackend>> Create(int ordinal, bool portable);
+  static absl::StatusOr<std::unique_ptr<CudaBackend>> Create(int ordinal,
+                                                             const CudaVariant& variant);
   ~CudaBackend() override;
 
   BackendInfo Info() const override;

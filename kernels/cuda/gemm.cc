@@ -46,11 +46,12 @@ GemmProblem::~GemmProblem() {
 }
 
 absl::StatusOr<std::unique_ptr<Gemm>> Gemm::Create(cudaStream_t stream, void* workspace,
-                                                   size_t workspace_bytes) {
+                                                   size_t workspace_bytes, bool reference_only) {
   std::unique_ptr<Gemm> gemm(new Gemm);
   gemm->stream_ = stream;
   gemm->workspace_ = workspace;
   gemm->workspace_bytes_ = workspace_bytes;
+  gemm->reference_only_ = reference_only;
   if (const cublasStatus_t status = cublasLtCreate(&gemm->handle_);
       status != CUBLAS_STATUS_SUCCESS) {
     return absl::FailedPreconditionError(

@@ -47,9 +47,10 @@ struct GemmWeight : LinearWeight {
 
 class Gemm {
  public:
-  // workspace: device memory for the library, borrowed. Errors: FAILED_PRECONDITION (no cuBLASLt).
+  // workspace: device memory for the library, borrowed. reference_only: see CudaVariant. Errors:
+  // FAILED_PRECONDITION (no cuBLASLt).
   static absl::StatusOr<std::unique_ptr<Gemm>> Create(cudaStream_t stream, void* workspace,
-                                                      size_t workspace_bytes);
+                                                      size_t workspace_bytes, bool reference_only);
   ~Gemm();
 
   // Sets the weight's algorithms. Its bias stands already; where its shape is new, they are tried,
@@ -72,6 +73,7 @@ class Gemm {
   cudaStream_t stream_ = nullptr;
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
+  bool reference_only_ = false;
   std::map<Shape, GemmAlgorithms> chosen_;
 };
 

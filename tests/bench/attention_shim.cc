@@ -94,7 +94,7 @@ using sparsed::bench::Session;
 SPARSED_EXPORT Session* sparsed_open() { return new Session; }
 
 SPARSED_EXPORT int sparsed_start(Session* session, int portable) {
-  auto backend = sparsed::kernels::OpenCudaBackend(0, portable != 0);
+  auto backend = sparsed::kernels::OpenCudaBackend(0, {.portable = portable != 0});
   if (!backend.ok()) return sparsed::bench::Report(*session, backend.status());
   session->backend = std::move(*backend);
   return 0;
