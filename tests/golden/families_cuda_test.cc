@@ -1,5 +1,5 @@
-// A small model with experts on a GPU against the processor's float32. Without a device the cases
-// have nothing to run on and say so.
+// Small models of the families beside LLaDA on a GPU against the processor's float32. Without a
+// device the cases have nothing to run on and say so.
 //
 // The tolerance is that of golden_cuda_test.cc, of the mean square instead of the largest error:
 // rounding sends some rows whose shares are nearly equal to another expert, on the device and in a
@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,21 +19,21 @@
 namespace sparsed::testing {
 namespace {
 
-constexpr char kShape[] = "tiny-llada-moe";
-constexpr int kExpertRepeats = 20;
+constexpr const char* kShapes[] = {"tiny-dream", "tiny-llada-moe"};
+constexpr int kRepeats = 20;
 
 std::unique_ptr<engine::Engine> EngineOn(std::unique_ptr<kernels::Backend> backend,
-                                         Recording* recording) {
+                                         const std::string& shape, Recording* recording) {
   if (recording != nullptr) {
     backend = std::make_unique<RecordingBackend>(std::move(backend), recording);
   }
-  return engine::MakeTinyEngine(std::move(backend), 8192, kShape);
+  return engine::MakeTinyEngine(std::move(backend), 8192, shape);
 }
 
 // Null where there is no device.
-std::unique_ptr<engine::Engine> ExpertsOnDevice(Recording* recording) {
+std::unique_ptr<engine::Engine> EngineOnDevice(const std::string& shape, Recording* recording) {
   auto backend = kernels::CreateBackend({"cuda", 0});
-  if (backend.ok()) return EngineOn(std::move(*backend), recording);
+  if (backend.ok()) return EngineOn(std::move(*backend), shape, recording);
   WARN(std::string(backend.status().message()));
   return nullptr;
 }
@@ -58,11 +59,11 @@ std::vector<std::vector<float>> FirstLogits(engine::Engine& engine, Recording& r
   return recording.logits;
 }
 
-std::vector<std::vector<float>> LogitsOnProcessor(bool rounded) {
+std::vector<std::vector<float>> LogitsOnProcessor(const std::string& shape, bool rounded) {
   auto cpu = kernels::CreateBackend({"cpu", 0});
   REQUIRE(cpu.ok());
   Recording recording;
-  auto engine = EngineOn(*std::move(cpu), &recording);
+  auto engine = EngineOn(*std::move(cpu), shape, &recording);
   if (rounded) recording.round_all_but_cols = engine->model_info().vocab_size;
   return FirstLogits(*engine, recording);
 }
@@ -85,20 +86,23 @@ double RootMeanSquare(const std::vector<std::vector<float>>& a,
 
 }  // namespace
 
-TEST_CASE("On the device a model with experts is as near the processor's as bf16 allows") {
+TEST_CASE("On the device every family is as near the processor's as bf16 allows") {
+  const std::string shape = GENERATE(from_range(std::begin(kShapes), std::end(kShapes)));
+  CAPTURE(shape);
   Recording recording;
-  auto engine = ExpertsOnDevice(&recording);
+  auto engine = EngineOnDevice(shape, &recording);
   if (engine == nullptr) return;
-  const auto exact = LogitsOnProcessor(/*rounded=*/false);
-  const double plain = RootMeanSquare(LogitsOnProcessor(/*rounded=*/true), exact);
+  const auto exact = LogitsOnProcessor(shape, /*rounded=*/false);
+  const double plain = RootMeanSquare(LogitsOnProcessor(shape, /*rounded=*/true), exact);
   const double error = RootMeanSquare(FirstLogits(*engine, recording), exact);
-  std::cout << "experts, first step: root mean square error of a logit " << error
+  std::cout << shape << ", first step: root mean square error of a logit " << error
             << ", of a plain implementation in bf16 " << plain << "\n";
   REQUIRE(error <= 2 * plain + 1e-5);
 }
 
-TEST_CASE("On the device a model with experts gives the same bits alone and in a batch") {
-  auto engine = ExpertsOnDevice(nullptr);
+TEST_CASE("On the device every family gives the same bits alone and in a batch") {
+  const std::string shape = GENERATE(from_range(std::begin(kShapes), std::end(kShapes)));
+  auto engine = EngineOnDevice(shape, nullptr);
   if (engine == nullptr) return;
   for (const engine::SparseMode mode : {engine::SparseMode::kOff, engine::SparseMode::kSparseD}) {
     std::vector<engine::Request> requests = Requests(mode);
@@ -106,12 +110,27 @@ TEST_CASE("On the device a model with experts gives the same bits alone and in a
     for (const engine::Request& request : requests) {
       alone.push_back(engine::RunAlone(*engine, request));
     }
-    for (int repeat = 0; repeat < kExpertRepeats; ++repeat) {
-      CAPTURE(repeat);
+    for (int repeat = 0; repeat < kRepeats; ++repeat) {
+      CAPTURE(shape, repeat);
       REQUIRE(engine::RunBatch(*engine, requests) == alone);
       std::reverse(requests.begin(), requests.end());
       std::reverse(alone.begin(), alone.end());
     }
+  }
+}
+
+TEST_CASE("On the device select ratio 1 gives every family the bits of full attention") {
+  const std::string shape = GENERATE(from_range(std::begin(kShapes), std::end(kShapes)));
+  auto engine = EngineOnDevice(shape, nullptr);
+  if (engine == nullptr) return;
+  for (engine::Request request : Requests(engine::SparseMode::kSparseD)) {
+    CAPTURE(shape, request.ids.size());
+    request.sparse.select = 1.0;
+    const engine::Outcome sparse = engine::RunAlone(*engine, request);
+    request.sparse.mode = engine::SparseMode::kOff;
+    const engine::Outcome full = engine::RunAlone(*engine, request);
+    REQUIRE(sparse.canvas == full.canvas);
+    REQUIRE(sparse.confidences == full.confidences);
   }
 }
 
