@@ -113,6 +113,42 @@ build() {
   "${plain_addresses[@]}" cmake --build --preset "$preset" --parallel "$jobs" --target "$@"
 }
 
+# build_part PART: what the tests of PART need.
+build_part() {
+  case $1 in
+    release) build release all ;;
+    asan) build cpu-asan tests/{unit/kernels,unit/engine,unit/server,fuzz}/all ;;
+    # Of the kernels only the thread pool and its users: the rest is arithmetic within a task. Of
+    # the engine all but the readers of checkpoints and tokenizers, which start no thread.
+    tsan) build cpu-tsan kernels_ops_test tests/unit/{engine,server}/all ;;
+  esac
+}
+
+# begin_build PART: starts that build, where PART is asked for, beside tests that wait more than they
+# compute. It gets what they leave of the processor: its scheduling class gives way at once.
+begun=
+begun_pid=
+begin_build() {
+  [[ " ${parts[*]} " == *" $1 "* ]] || return 0
+  set -m # a process group of its own, which ends with this script
+  (chrt --idle --pid 0 "$BASHPID" && build_part "$1") >"build/$1.build.log" 2>&1 &
+  begun=$1 begun_pid=$!
+  set +m
+  trap 'kill -- "-$begun_pid" 2>/dev/null' EXIT
+}
+
+# finish_build PART: waits for the build if it was begun.
+finish_build() {
+  if [[ $begun != "$1" ]]; then
+    build_part "$1"
+    return
+  fi
+  wait "$begun_pid"
+  local status=$?
+  cat "build/$1.build.log"
+  return $status
+}
+
 # GCC's sanitizers do not start where the kernel randomises more than 28 bits of an address.
 plain_addresses=()
 if [[ $(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28) -gt 28 ]] &&
@@ -126,26 +162,24 @@ phase "install" install || finish
 for part in "${parts[@]}"; do
   case $part in
     release)
-      phase "release: build" build release all || continue
+      phase "release: build" build_part release || continue
       phase "buf lint" "$venv/bin/buf" lint proto
       tests "release: unit and style" build/release --label-exclude '^(golden|integration)$' \
         --parallel "$jobs"
       tests "release: golden" build/release --label-regex '^golden$'
+      begin_build asan
       tests "release: integration" build/release --label-regex '^integration$' \
         --parallel "$jobs"
       ;;
     asan)
-      phase "asan: build" build cpu-asan tests/{unit/kernels,unit/engine,unit/server,fuzz}/all ||
-        continue
+      phase "asan: build" finish_build asan || continue
       tests "asan: kernels" build/cpu-asan/tests/unit/kernels --parallel "$jobs"
       tests "asan: engine" build/cpu-asan/tests/unit/engine --parallel "$jobs"
       tests "asan: server" build/cpu-asan/tests/unit/server --parallel "$jobs"
       tests "asan: fuzz corpus" build/cpu-asan/tests/fuzz --parallel "$jobs"
       ;;
     tsan)
-      # Of the kernels only the thread pool and its users: the rest is arithmetic within a task. Of
-      # the engine all but the readers of checkpoints and tokenizers, which start no thread.
-      phase "tsan: build" build cpu-tsan kernels_ops_test tests/unit/{engine,server}/all || continue
+      phase "tsan: build" build_part tsan || continue
       tests "tsan: kernels" build/cpu-tsan/tests/unit/kernels --tests-regex '^kernels_ops_test:' \
         --parallel "$jobs"
       tests "tsan: engine" build/cpu-tsan/tests/unit/engine --parallel "$jobs"

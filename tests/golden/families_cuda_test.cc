@@ -20,7 +20,7 @@ namespace sparsed::testing {
 namespace {
 
 constexpr const char* kShapes[] = {"tiny-dream", "tiny-llada-moe"};
-constexpr int kRepeats = 20;
+constexpr int kFamilyRepeats = 20;
 
 std::unique_ptr<engine::Engine> EngineOn(std::unique_ptr<kernels::Backend> backend,
                                          const std::string& shape, Recording* recording) {
@@ -110,7 +110,7 @@ TEST_CASE("On the device every family gives the same bits alone and in a batch")
     for (const engine::Request& request : requests) {
       alone.push_back(engine::RunAlone(*engine, request));
     }
-    for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    for (int repeat = 0; repeat < kFamilyRepeats; ++repeat) {
       CAPTURE(shape, repeat);
       REQUIRE(engine::RunBatch(*engine, requests) == alone);
       std::reverse(requests.begin(), requests.end());
