@@ -49,7 +49,7 @@ constexpr Shape kLladaShapes[] = {
 };
 constexpr Shape kDreamShapes[] = {
     {"dream-7b", 28, 28, 4, 3584, 18944, 152064, kLongContext, 151666, 151643, 151645},
-    {"tiny-dream", 2, 4, 2, 128, 96, 128, 512, 5, 1, 4},
+    {"tiny-dream", 2, 4, 2, 256, 96, 128, 512, 5, 1, 4},
 };
 
 constexpr Shape kLladaMoeShapes[] = {

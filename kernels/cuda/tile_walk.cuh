@@ -9,7 +9,7 @@ constexpr int kKeys = 128;  // of a tile
 
 // What the producer tells of a tile: its number, and for each of the item's query blocks in turn
 // which of its four 32-key groups are kept; kLastTile with the item's last one. An item that keeps
-// nothing is one TileInfo without a tile. Tiles fit 14 bits: two million tokens.
+// nothing is one tile of which nothing is kept. Tiles fit 14 bits: two million tokens.
 struct TileInfo {
   int tile;
   uint32_t groups;

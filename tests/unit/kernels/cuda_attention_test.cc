@@ -126,6 +126,41 @@ TEST_CASE("on the device a sequence of NaN leaves its neighbours' rows as they a
   }
 }
 
+TEST_CASE("on the device a row whose mask keeps nothing is 0, between others and of NaN too") {
+  const bool portable = GENERATE(false, true);
+  const auto device = Device(portable);
+  if (!device) return;
+  for (const Shape& shape : {Shape{16, 4, 128}, Shape{16, 16, 64}}) {
+    // More items than a device has multiprocessors, the first and the last of them empty.
+    constexpr AttentionMode kSparse = AttentionMode::kSparse;
+    const std::vector<Case> cases = {
+        {700, kSparse, 128, 0, 1, 1, 0},    {900, kSparse, 64, 0, 1, 1, 0.06},
+        {257, kSparse, 32, 0, 1, 1, 0},     {500, AttentionMode::kFull},
+        {640, kSparse, 128, 0, 1, 1, 0.15}, {300, kSparse, 64, 0, 1, 1, 0}};
+    Batch batch(*device, shape, cases, 31);
+    for (const size_t i : {0, 2, 5}) {
+      const auto first = batch.host.begin() + batch.first_rows[i] * batch.width;
+      std::fill(first, first + AlignUp(cases[i].tokens) * batch.width, uint16_t{0x7fc0});
+    }
+    batch.qkv = Upload(*device, batch.host);
+    const auto got = batch.Run();
+    const int64_t cols = shape.heads * shape.head_dim;
+    for (const size_t i : {0, 2, 5}) {
+      const auto from = got.begin() + batch.first_rows[i] * cols;
+      INFO("portable " << portable << " dim " << shape.head_dim << " sequence " << i);
+      REQUIRE(std::all_of(from, from + cases[i].tokens * cols,
+                          [](uint16_t bits) { return FromBits(bits) == 0; }));
+    }
+    for (const size_t i : {1, 3, 4}) {
+      double own = 0;
+      double plain = 0;
+      batch.Errors(got, i, &own, &plain);
+      INFO("portable " << portable << " dim " << shape.head_dim << " sequence " << i);
+      REQUIRE(own <= 2 * plain + 1e-5);
+    }
+  }
+}
+
 TEST_CASE("on the device the rows of a query range are those of the whole sequence") {
   const bool portable = GENERATE(false, true);
   const auto device = Device(portable);
