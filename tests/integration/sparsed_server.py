@@ -14,6 +14,8 @@ import urllib.request
 
 import grpc
 
+from shallow_model import shallow_model
+
 PROTO_DIR = os.environ["SPARSED_PROTO_DIR"]
 MODEL_DIR = os.environ["SPARSED_MODEL_DIR"]
 BINARY = os.environ["SPARSED_BINARY"]
@@ -179,6 +181,13 @@ class Server:
                 return
             time.sleep(0.05)
         raise AssertionError(self.http("/metrics")[1])
+
+
+class ShallowServer(Server):
+    """A server of the shallow model: for what does not depend on the answer's text."""
+
+    def __init__(self, *flags, **options):
+        super().__init__(*flags, **{"model_dir": shallow_model(MODEL_DIR), **options})
 
 
 def failure_of(call):
