@@ -219,8 +219,8 @@ def short_request(**changes):
     return request
 
 
-def long_request(seed=1, steps=512):
-    """A generation that takes several seconds: one token a step, over long context."""
+def long_request(seed=1, steps=1024):
+    """A generation that takes many seconds: one token a step, over long context."""
     return g.GenerateRequest(
         prompt="The river flows through the old town and the people stand at its banks. " * 40,
-        sampling=g.SamplingOptions(gen_length=512, steps=steps, seed=seed, stop_at_end=False))
+        sampling=g.SamplingOptions(gen_length=1024, steps=steps, seed=seed, stop_at_end=False))
