@@ -3,7 +3,9 @@
 import json
 import os
 import pathlib
+import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -181,6 +183,20 @@ class Server:
                 return
             time.sleep(0.05)
         raise AssertionError(self.http("/metrics")[1])
+
+
+def kept_addresses():
+    """Flags for ports to which a server can come back: the system gives them to nobody else."""
+    given = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    flags = []
+    for flag in ("--grpc-address", "--admin-address"):
+        while True:
+            address = ("127.0.0.1", random.randrange(given - 10000, given))
+            with socket.socket() as probe:
+                if probe.connect_ex(address) != 0:
+                    break
+        flags += [flag, "%s:%d" % address]
+    return flags
 
 
 class ShallowServer(Server):

@@ -19,7 +19,7 @@ from raw_http2 import (DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SE
                        WINDOW_UPDATE, RawHttp2, frame, header_block)
 from shallow_model import shallow_model
 from sparsed_server import (BINARY, GENERATION, MODEL_DIR, Client, ShallowServer, failure_of, g,
-                            h, short_request)
+                            h, kept_addresses, short_request)
 from test_flow import wide_request
 from test_limits import start_stream
 
@@ -127,14 +127,13 @@ def server(shared):
 
 
 def test_killed_and_started_again_it_serves_on_the_same_ports():
-    with ShallowServer() as server:
+    ports = kept_addresses()
+    with ShallowServer(*ports) as server:
         expected = server.client.generate(request(1)).text
         running = start_stream(server.client, wide_request(512))
         server.process.kill()
         assert failure_of(lambda: list(running)).code() == grpc.StatusCode.UNAVAILABLE
         server.process.wait()
-        ports = ["--grpc-address", f"127.0.0.1:{server.port}",
-                 "--admin-address", f"127.0.0.1:{server.admin_port}"]
         with ShallowServer(*ports) as again:
             assert (again.port, again.admin_port) == (server.port, server.admin_port)
             assert again.client.generate(request(1)).text == expected
@@ -257,16 +256,12 @@ def test_deadlines_that_are_over_or_short(server):
 def test_a_full_disk_for_the_log_stops_nothing():
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
-    probe = ShallowServer()
-    probe.__enter__()
-    ports = (probe.port, probe.admin_port)
-    probe.__exit__()
+    addresses = kept_addresses()
     with open("/dev/full", "wb") as full:
-        process = subprocess.Popen(
-            [BINARY, "serve", "--model", shallow_model(MODEL_DIR),
-             "--grpc-address", f"127.0.0.1:{ports[0]}", "--admin-address", f"127.0.0.1:{ports[1]}", "--drain-delay-seconds", "0"], stderr=full)
+        process = subprocess.Popen([BINARY, "serve", "--model", shallow_model(MODEL_DIR),
+                                    *addresses, "--drain-delay-seconds", "0"], stderr=full)
         try:
-            client = Client(ports[0])
+            client = Client(addresses[1].partition(":")[2])
             watch = client.watch(h.HealthCheckRequest(), wait_for_ready=True, timeout=60)
             while next(watch).status != h.HealthCheckResponse.SERVING:  # it loads
                 pass

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from sparsed_server import BINARY, MODEL_DIR, Client, ShallowServer, failure_of, g, h
+from sparsed_server import (BINARY, MODEL_DIR, Client, ShallowServer, failure_of, g, h,
+                            kept_addresses)
 from test_health import NOT_SERVING, SERVING, collect
 from test_kserve import Infer, infer_request, is_final, text_of
 from test_limits import accepted_stream, start_stream
@@ -128,7 +129,8 @@ def test_without_memory_a_request_waits_for_others_or_is_told(expected):
 def test_a_device_fault_ends_the_process_for_its_supervisor(expected, kind):
     # The slow step gives the time to queue one more.
     faults = [f"slow:{HIT}:1:500", f"{kind}:{HIT}:2"]
-    with ShallowServer("--max-running", "2", faults=faults) as server:
+    ports = kept_addresses()
+    with ShallowServer(*ports, "--max-running", "2", faults=faults) as server:
         health = collect(server.client.watch(h.HealthCheckRequest()))
         assert health.get(timeout=10) == SERVING
         company = start_stream(server.client, others(1))
@@ -152,8 +154,6 @@ def test_a_device_fault_ends_the_process_for_its_supervisor(expected, kind):
         assert (failed["running"], failed["waiting"]) == (2, 1)
         assert "made to fail" in server.wait_for("exit")["cause"]
         # What a supervisor does then.
-        ports = ["--grpc-address", f"127.0.0.1:{server.port}",
-                 "--admin-address", f"127.0.0.1:{server.admin_port}"]
         with ShallowServer(*ports) as again:
             text = again.client.generate(request(HIT)).text
             assert text == expected["dense"]
