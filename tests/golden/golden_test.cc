@@ -86,9 +86,9 @@ void CompareMasks(const engine::Sequence& sequence, const Recording& recording,
   }
 }
 
-// Runs a golden's request one step at a time, every step from the golden's canvas. Returns the canvas
-// to which the engine's own commits lead: where a tie makes them differ from the golden's, a step is
-// done from both canvases, until they meet again.
+// Runs a golden's request one step at a time, every step from the golden's canvas. Returns the
+// canvas to which the engine's own commits lead: where a tie makes them differ from the golden's, a
+// step is done from both canvases, until they meet again.
 std::vector<int32_t> CompareTrajectory(engine::Engine& engine, Recording& recording,
                                        const GoldenCase& golden, const GoldenRun& run,
                                        Comparison& comparison) {
