@@ -126,7 +126,8 @@ const Sequence* Engine::Find(SequenceId id) const {
   return found == sequences_.end() ? nullptr : &found->second;
 }
 
-void Engine::SetCanvasForTest(SequenceId id, std::span<const int32_t> canvas_ids) {
+void Engine::SetCanvasForTest(SequenceId id, std::span<const int32_t> canvas_ids,
+                              int32_t next_step) {
   const auto found = sequences_.find(id);
   SPARSED_CHECK(found != sequences_.end(), "no such sequence");
   Sequence& sequence = found->second;
@@ -134,6 +135,8 @@ void Engine::SetCanvasForTest(SequenceId id, std::span<const int32_t> canvas_ids
   for (size_t i = 0; i < canvas_ids.size(); ++i) {
     sequence.ids[sequence.request.canvas[i]] = canvas_ids[i];
   }
+  sequence.next_step = next_step;
+  sequence.finished = next_step == sequence.request.sampling.steps;
 }
 
 absl::StatusOr<std::vector<SequenceStep>> Engine::Step(std::span<const SequenceId> chosen) {

@@ -82,8 +82,9 @@ class Engine {
   int64_t mask_cache_bytes() const { return mask_cache_bytes_; }  // held by all sequences
   const StepTimes& last_step_times() const { return workspace_.times; }
 
-  // For tests: puts other ids (G of them) on the canvas between two steps. The pattern stays.
-  void SetCanvasForTest(SequenceId id, std::span<const int32_t> canvas_ids);
+  // For tests: puts other ids (G of them) on the canvas between two steps, and goes on with the
+  // step `next_step`, which may have been done. The pattern stays.
+  void SetCanvasForTest(SequenceId id, std::span<const int32_t> canvas_ids, int32_t next_step);
 
  private:
   // The step's small inputs and results on the device, one buffer each, so that a step has one copy

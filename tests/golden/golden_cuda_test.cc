@@ -162,7 +162,7 @@ void CompareTrajectory(engine::Engine& engine, Recording& recording, const Golde
     }
     CompareCommits(recording, golden, run.trajectory[step], comparison);
     for (const auto& [index, token] : run.trajectory[step]) canvas[index] = token;
-    engine.SetCanvasForTest(id, canvas);
+    engine.SetCanvasForTest(id, canvas, static_cast<int32_t>(step) + 1);
     ++comparison.steps;
   }
   REQUIRE(engine.Find(id)->finished);

@@ -3,7 +3,9 @@
 import json
 import os
 import pathlib
+import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,8 @@ import urllib.error
 import urllib.request
 
 import grpc
+
+from shallow_model import shallow_model
 
 PROTO_DIR = os.environ["SPARSED_PROTO_DIR"]
 MODEL_DIR = os.environ["SPARSED_MODEL_DIR"]
@@ -181,6 +185,27 @@ class Server:
         raise AssertionError(self.http("/metrics")[1])
 
 
+def kept_addresses():
+    """Flags for ports to which a server can come back: the system gives them to nobody else."""
+    given = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    flags = []
+    for flag in ("--grpc-address", "--admin-address"):
+        while True:
+            address = ("127.0.0.1", random.randrange(given - 10000, given))
+            with socket.socket() as probe:
+                if probe.connect_ex(address) != 0:
+                    break
+        flags += [flag, "%s:%d" % address]
+    return flags
+
+
+class ShallowServer(Server):
+    """A server of the shallow model: for what does not depend on the answer's text."""
+
+    def __init__(self, *flags, **options):
+        super().__init__(*flags, **{"model_dir": shallow_model(MODEL_DIR), **options})
+
+
 def failure_of(call):
     """The RpcError that the call ends with; its details by type name in `.rich`."""
     try:
@@ -210,8 +235,8 @@ def short_request(**changes):
     return request
 
 
-def long_request(seed=1, steps=512):
-    """A generation that takes several seconds: one token a step, over long context."""
+def long_request(seed=1, steps=1024):
+    """A generation that takes many seconds: one token a step, over long context."""
     return g.GenerateRequest(
         prompt="The river flows through the old town and the people stand at its banks. " * 40,
-        sampling=g.SamplingOptions(gen_length=512, steps=steps, seed=seed, stop_at_end=False))
+        sampling=g.SamplingOptions(gen_length=1024, steps=steps, seed=seed, stop_at_end=False))

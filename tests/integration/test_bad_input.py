@@ -2,9 +2,15 @@
 
 import pytest
 
-from sparsed_server import failure_of, g, short_request
+from sparsed_server import ShallowServer, failure_of, g, short_request
 
 NAN = float("nan")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ShallowServer() as running:
+        yield running
 
 
 def violations(error):

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from sparsed_server import Client, Server, g, short_request
+from sparsed_server import Client, ShallowServer, g, short_request
 
 REQUESTS = 300
 CLIENTS = 12
@@ -39,7 +39,7 @@ def leave_at_random(client, number):
 
 
 def test_300_requests_that_leave_at_random_leave_nothing_behind():
-    with Server("--max-running", "8", "--queue-requests", "64") as server:
+    with ShallowServer("--max-running", "8", "--queue-requests", "64") as server:
         clients = [Client(server.port) for _ in range(CLIENTS)]
         with ThreadPoolExecutor(CLIENTS) as pool:
             ends = list(pool.map(lambda n: leave_at_random(clients[n % CLIENTS], n),

@@ -12,8 +12,9 @@ import time
 import grpc
 import pytest
 
-from sparsed_server import (GENERATION, MODEL_DIR, PROTO_DIR, Client, Server, failure_of, g, h, k,
-                            m, short_request)
+from shallow_model import shallow_model
+from sparsed_server import (GENERATION, MODEL_DIR, PROTO_DIR, Client, Server, ShallowServer,
+                            failure_of, g, h, k, m, short_request)
 from test_kserve import Infer
 
 BUF = os.path.join(os.path.dirname(os.environ.get("SPARSED_VENV_PYTHON", "")), "buf")
@@ -84,7 +85,7 @@ class HeldServer(Server):
     small."""
 
     def __init__(self, folder):
-        for file in pathlib.Path(MODEL_DIR).iterdir():
+        for file in pathlib.Path(shallow_model(MODEL_DIR)).iterdir():
             if file.name != "tokenizer_config.json":
                 (folder / file.name).symlink_to(file)
         config = json.loads((pathlib.Path(MODEL_DIR) / "tokenizer_config.json").read_text())
@@ -156,11 +157,12 @@ def test_a_conversation_needs_a_chat_template(held):
 
 
 def test_a_deadline_that_passes_in_the_queue():
-    # One step over 1,500 tokens lasts longer than any request may; what arrives meanwhile waits.
-    with Server("--max-request-seconds", "0.1") as server:
-        wide = g.GenerateRequest(token_ids=g.TokenIds(ids=[100] * 1500), sampling=g.SamplingOptions(
-            gen_length=32, steps=1), sparse=g.SparseOptions(mode=g.SPARSE_MODE_OFF))
-        running = server.client.generate.future(wide)
+    # The only step of the one that runs lasts longer than any request may; what arrives meanwhile
+    # waits.
+    with ShallowServer("--max-request-seconds", "0.1", faults=["slow:9:0:1500"]) as server:
+        slow = short_request()
+        slow.sampling.steps, slow.sampling.seed = 1, 9
+        running = server.client.generate.future(slow)
         end = time.monotonic() + 10
         while server.metric("sparsed_requests_running") == 0:
             assert time.monotonic() < end

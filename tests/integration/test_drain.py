@@ -8,12 +8,12 @@ import time
 
 import grpc
 
-from sparsed_server import BINARY, Server, failure_of, g, long_request, short_request
+from sparsed_server import BINARY, ShallowServer, failure_of, g, long_request, short_request
 from test_limits import accepted_stream, start_stream
 
 
 def test_no_accepted_request_fails_under_load():
-    with Server("--max-running", "4", "--drain-delay-seconds", "0.5") as server:
+    with ShallowServer("--max-running", "4", "--drain-delay-seconds", "0.5") as server:
         client = server.client
         stop = threading.Event()
         accepted, finished, refused, failed = [], [], [], []
@@ -57,7 +57,7 @@ def test_no_accepted_request_fails_under_load():
 
 
 def test_timeline():
-    with Server("--drain-delay-seconds", "1", "--max-running", "1") as server:
+    with ShallowServer("--drain-delay-seconds", "1", "--max-running", "1") as server:
         client = server.client
         running = start_stream(client, long_request())
         waiting = accepted_stream(client, short_request())
@@ -81,7 +81,7 @@ def test_timeline():
 
 
 def test_after_the_timeout_the_rest_is_cancelled():
-    with Server("--drain-timeout-seconds", "1", "--max-running", "1") as server:
+    with ShallowServer("--drain-timeout-seconds", "1", "--max-running", "1") as server:
         running = start_stream(server.client, long_request())
         waiting = accepted_stream(server.client, long_request(2))
         server.process.send_signal(signal.SIGTERM)
@@ -94,7 +94,7 @@ def test_after_the_timeout_the_rest_is_cancelled():
 
 
 def test_a_second_signal_ends_at_once():
-    with Server("--drain-delay-seconds", "60") as server:
+    with ShallowServer("--drain-delay-seconds", "60") as server:
         running = start_stream(server.client, long_request())
         server.process.send_signal(signal.SIGTERM)
         server.wait_for("drain_started")
@@ -107,7 +107,7 @@ def test_a_second_signal_ends_at_once():
 
 
 def test_an_idle_server_ends_quickly():
-    with Server() as server:
+    with ShallowServer() as server:
         begin = time.monotonic()
         assert server.stop(10) == 0
         assert time.monotonic() - begin < 3
@@ -120,9 +120,9 @@ def drain(*arguments):
 
 
 def test_sparsedctl_drain_returns_when_the_server_has_ended():
-    with Server() as server:
+    with ShallowServer() as server:
         request = short_request()
-        request.sampling.gen_length = request.sampling.steps = 96
+        request.sampling.gen_length = request.sampling.steps = 256
         running = start_stream(server.client, request)
         draining = drain("--pid", server.process.pid)
         server.wait_for("drain_started")
@@ -135,7 +135,7 @@ def test_sparsedctl_drain_returns_when_the_server_has_ended():
 
 
 def test_sparsedctl_drain_has_patience_and_no_more():
-    with Server() as server:
+    with ShallowServer() as server:
         running = start_stream(server.client, long_request())
         begin = time.monotonic()
         draining = drain("--pid", server.process.pid, "--timeout-seconds", 0.3)

@@ -17,8 +17,9 @@ import pytest
 
 from raw_http2 import (DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS,
                        WINDOW_UPDATE, RawHttp2, frame, header_block)
-from sparsed_server import (BINARY, GENERATION, MODEL_DIR, Client, Server, failure_of, g,
-                            h, short_request)
+from shallow_model import shallow_model
+from sparsed_server import (BINARY, GENERATION, MODEL_DIR, Client, ShallowServer, failure_of, g,
+                            h, kept_addresses, short_request)
 from test_flow import wide_request
 from test_limits import start_stream
 
@@ -98,7 +99,7 @@ def open_idle(server, count):
 @pytest.fixture(scope="module")
 def shared():
     # One arena: with many, freed memory stays with whichever thread has had it.
-    with Server("--max-running", "8", env={"MALLOC_ARENA_MAX": "1"}) as server:
+    with ShallowServer("--max-running", "8", env={"MALLOC_ARENA_MAX": "1"}) as server:
         # What memory it will ever need it takes now: the rows of a full batch, the allocator's
         # share for many connections.
         with ThreadPoolExecutor(8) as pool:
@@ -126,15 +127,14 @@ def server(shared):
 
 
 def test_killed_and_started_again_it_serves_on_the_same_ports():
-    with Server() as server:
+    ports = kept_addresses()
+    with ShallowServer(*ports) as server:
         expected = server.client.generate(request(1)).text
         running = start_stream(server.client, wide_request(512))
         server.process.kill()
         assert failure_of(lambda: list(running)).code() == grpc.StatusCode.UNAVAILABLE
         server.process.wait()
-        ports = ["--grpc-address", f"127.0.0.1:{server.port}",
-                 "--admin-address", f"127.0.0.1:{server.admin_port}"]
-        with Server(*ports) as again:
+        with ShallowServer(*ports) as again:
             assert (again.port, again.admin_port) == (server.port, server.admin_port)
             assert again.client.generate(request(1)).text == expected
             # The old channel finds its way back by itself.
@@ -146,7 +146,7 @@ def test_stopped_and_continued_nobody_fails(server):
     with Neighbours(server) as others:
         server.process.send_signal(signal.SIGSTOP)
         done = others.done
-        time.sleep(4)
+        time.sleep(2.5)  # longer than the server takes for a slow tick
         assert others.done <= done + 2
         server.process.send_signal(signal.SIGCONT)
     assert server.http("/livez")[0] == 200
@@ -256,16 +256,12 @@ def test_deadlines_that_are_over_or_short(server):
 def test_a_full_disk_for_the_log_stops_nothing():
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
-    probe = Server()
-    probe.__enter__()
-    ports = (probe.port, probe.admin_port)
-    probe.__exit__()
+    addresses = kept_addresses()
     with open("/dev/full", "wb") as full:
-        process = subprocess.Popen(
-            [BINARY, "serve", "--model", MODEL_DIR, "--grpc-address", f"127.0.0.1:{ports[0]}",
-             "--admin-address", f"127.0.0.1:{ports[1]}", "--drain-delay-seconds", "0"], stderr=full)
+        process = subprocess.Popen([BINARY, "serve", "--model", shallow_model(MODEL_DIR),
+                                    *addresses, "--drain-delay-seconds", "0"], stderr=full)
         try:
-            client = Client(ports[0])
+            client = Client(addresses[1].partition(":")[2])
             watch = client.watch(h.HealthCheckRequest(), wait_for_ready=True, timeout=60)
             while next(watch).status != h.HealthCheckResponse.SERVING:  # it loads
                 pass

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from sparsed_server import g, short_request
+from sparsed_server import ShallowServer, g, short_request
 from test_kserve import Infer, infer_request
 
 MASK = 5
@@ -11,19 +11,19 @@ MASK = 5
 def test_prompt(client):
     answer = client.generate(g.GenerateRequest(
         prompt="The capital of France is", request_id="my-id", token_confidences=True,
-        sampling=g.SamplingOptions(gen_length=64, steps=32, stop_at_end=False)))
+        sampling=g.SamplingOptions(gen_length=64, steps=16, stop_at_end=False)))
     assert answer.request_id == "my-id"
     assert answer.model == "nano"
     assert answer.text
     assert len(answer.token_ids) == 64 and MASK not in answer.token_ids
     assert answer.finish_reason == g.FINISH_REASON_LENGTH
     assert answer.usage.generated_tokens == 64
-    assert answer.usage.full_steps == 32 and answer.usage.sparse_steps == 0
+    assert answer.usage.full_steps == 16 and answer.usage.sparse_steps == 0
     assert answer.usage.prompt_tokens > 3
     assert not answer.sparse.used
     assert answer.timings.total.ToNanoseconds() >= answer.timings.full.ToNanoseconds() > 0
     assert [t.id for t in answer.tokens] == list(answer.token_ids)
-    assert all(0 < t.confidence <= 1 and t.commit_step < 32 for t in answer.tokens)
+    assert all(0 < t.confidence <= 1 and t.commit_step < 16 for t in answer.tokens)
 
 
 def test_every_rule_of_remasking_fills_the_canvas_and_repeats(client):
@@ -33,7 +33,7 @@ def test_every_rule_of_remasking_fills_the_canvas_and_repeats(client):
              ("REMASKING_TOPK_MARGIN", {"algorithm_temperature": 0.5}),
              ("REMASKING_ENTROPY", {"temperature": 0.2, "top_p": 0.95})]
     requests = [g.GenerateRequest(prompt="The river", sampling=g.SamplingOptions(
-        gen_length=32, steps=8, seed=7, stop_at_end=False, remasking=g.Remasking.Value(rule),
+        gen_length=32, steps=4, seed=7, stop_at_end=False, remasking=g.Remasking.Value(rule),
         **options)) for rule, options in rules]
     alone = [list(client.generate(request).token_ids) for request in requests]
     with ThreadPoolExecutor(len(requests)) as pool:
@@ -89,14 +89,14 @@ def test_infill_keeps_its_text_and_fills_its_holes(client):
 
 
 def test_stop_string_cuts_the_text_and_ends_the_request(client):
-    sampling = g.SamplingOptions(gen_length=96, steps=24, stop_at_end=False)
+    sampling = g.SamplingOptions(gen_length=96, steps=12, stop_at_end=False)
     whole = client.generate(g.GenerateRequest(prompt="Once upon a time", sampling=sampling))
     stop = whole.text[5:9]
     sampling.stop.append(stop)
     cut = client.generate(g.GenerateRequest(prompt="Once upon a time", sampling=sampling))
     assert cut.text == whole.text[:whole.text.find(stop)]
     assert cut.finish_reason == g.FINISH_REASON_STOP
-    assert cut.usage.full_steps < 24
+    assert cut.usage.full_steps < 12
     assert len(cut.token_ids) == 96
 
 
@@ -115,7 +115,7 @@ def test_sparse_report(client):
 
 
 def test_the_seed_is_returned_and_reproduces(client):
-    sampling = g.SamplingOptions(gen_length=32, steps=16, temperature=1.0)
+    sampling = g.SamplingOptions(gen_length=32, steps=4, temperature=1.0)
     first = client.generate(g.GenerateRequest(prompt="A story:", sampling=sampling))
     other = client.generate(g.GenerateRequest(prompt="A story:", sampling=sampling))
     assert first.seed != other.seed
@@ -124,7 +124,7 @@ def test_the_seed_is_returned_and_reproduces(client):
     assert again.token_ids == first.token_ids
 
 
-def test_same_tokens_and_scores_alone_and_in_a_batch(client):
+def test_same_tokens_and_scores_alone_and_in_a_batch():
     def request(seed, length):
         return g.GenerateRequest(
             prompt=f"Story {seed}. " * (1 + seed % 3), token_confidences=True,
@@ -133,14 +133,15 @@ def test_same_tokens_and_scores_alone_and_in_a_batch(client):
                                        stop_at_end=False))
 
     requests = [request(seed, 32 * (1 + seed % 2)) for seed in range(8)]
-    alone = [client.generate(one) for one in requests]
-    for order in (range(8), reversed(range(8))):
-        order = list(order)
-        with ThreadPoolExecutor(8) as pool:
-            together = list(pool.map(lambda i: client.generate(requests[i]), order))
-        for i, answer in zip(order, together):
-            assert answer.text == alone[i].text
-            assert answer.tokens == alone[i].tokens
+    with ShallowServer() as server:
+        alone = [server.client.generate(one) for one in requests]
+        for order in (range(8), reversed(range(8))):
+            order = list(order)
+            with ThreadPoolExecutor(8) as pool:
+                together = list(pool.map(lambda i: server.client.generate(requests[i]), order))
+            for i, answer in zip(order, together):
+                assert answer.text == alone[i].text
+                assert answer.tokens == alone[i].tokens
 
 
 def test_tokenize_and_detokenize(client):

@@ -6,7 +6,7 @@ import threading
 
 import grpc
 
-from sparsed_server import GENERATION, MODEL, Client, Server, failure_of, g, h
+from sparsed_server import GENERATION, MODEL, Client, ShallowServer, failure_of, g, h, short_request
 
 SERVING = h.HealthCheckResponse.SERVING
 NOT_SERVING = h.HealthCheckResponse.NOT_SERVING
@@ -42,7 +42,7 @@ def collect(watch):
 
 
 def test_watch_sees_loading_serving_and_drain():
-    server = Server("--drain-delay-seconds", "1")
+    server = ShallowServer("--drain-delay-seconds", "1")
     port = server.wait_for("listening")["grpc_port"]
     client = Client(port)
     seen = collect(client.watch(h.HealthCheckRequest(), wait_for_ready=True))
@@ -66,14 +66,10 @@ def test_watch_sees_loading_serving_and_drain():
 
 
 def test_a_step_that_lasts_too_long_is_told_and_so_is_its_end():
-    # Two tenths of a second are not enough for a step over 6,000 tokens.
-    with Server("--stall-seconds", "0.1") as server:
+    with ShallowServer("--stall-seconds", "0.1", faults=["slow:1:2:1500"]) as server:
         seen = collect(server.client.watch(h.HealthCheckRequest()))
         assert seen.get(timeout=10) == SERVING
-        ids = g.TokenIds(ids=[100] * (6000))
-        request = g.GenerateRequest(token_ids=ids, sampling=g.SamplingOptions(
-            gen_length=32, steps=1), sparse=g.SparseOptions(mode=g.SPARSE_MODE_OFF))
-        call = server.client.stream(g.StreamGenerateRequest(request=request))
+        call = server.client.stream(g.StreamGenerateRequest(request=short_request()))
         assert seen.get(timeout=60) == NOT_SERVING
         server.wait_for("engine_stalled")
         status, body = server.http("/readyz?verbose")
@@ -88,7 +84,7 @@ def test_a_step_that_lasts_too_long_is_told_and_so_is_its_end():
 
 
 def test_open_watches_do_not_hold_up_the_end():
-    with Server() as server:
+    with ShallowServer() as server:
         watches = [collect(server.client.watch(h.HealthCheckRequest())) for _ in range(5)]
         for seen in watches:
             assert seen.get(timeout=10) == SERVING

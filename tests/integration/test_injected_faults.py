@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from sparsed_server import BINARY, MODEL_DIR, Client, Server, failure_of, g, h
+from sparsed_server import (BINARY, MODEL_DIR, Client, ShallowServer, failure_of, g, h,
+                            kept_addresses)
 from test_health import NOT_SERVING, SERVING, collect
 from test_kserve import Infer, infer_request, is_final, text_of
 from test_limits import accepted_stream, start_stream
@@ -31,7 +32,7 @@ def request(seed, steps=16, length=32, sparse=False, name=""):
 
 def others(seed):
     """A request that runs for as long as the test needs company."""
-    return request(seed, steps=96, length=96)
+    return request(seed, steps=160, length=160)
 
 
 def final_text(call):
@@ -40,9 +41,9 @@ def final_text(call):
 
 
 @pytest.fixture(scope="module")
-def expected(server):
+def expected():
     """Texts without faults, of the product itself."""
-    with ThreadPoolExecutor(3) as pool:
+    with ShallowServer() as server, ThreadPoolExecutor(4) as pool:
         dense, sparse, one, two = pool.map(lambda r: server.client.generate(r).text, [
             request(HIT), request(HIT, sparse=True), others(1), others(2)])
     return {"dense": dense, "sparse": sparse, 1: one, 2: two}
@@ -72,7 +73,7 @@ def test_the_product_has_no_such_hook():
 
 def test_nan_logits_end_their_own_request(expected):
     faults = [f"nan:{HIT}:7", "nan:67:0", "nan:68:0"]
-    with Server(faults=faults) as server:
+    with ShallowServer(faults=faults) as server:
         company = [start_stream(server.client, others(seed)) for seed in (1, 2)]
         # The pattern has been selected by then.
         error = failure_of(lambda: server.client.generate(
@@ -104,7 +105,7 @@ def test_nan_logits_end_their_own_request(expected):
 
 
 def test_without_memory_a_request_waits_for_others_or_is_told(expected):
-    with Server(faults=["alloc:1", "alloc:3"]) as server:
+    with ShallowServer(faults=["alloc:1", "alloc:3"]) as server:
         error = failure_of(lambda: server.client.generate(request(HIT, sparse=True, name="hit")))
         assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert error.rich["QuotaFailure"].violations[0].subject == "device_memory"
@@ -128,7 +129,8 @@ def test_without_memory_a_request_waits_for_others_or_is_told(expected):
 def test_a_device_fault_ends_the_process_for_its_supervisor(expected, kind):
     # The slow step gives the time to queue one more.
     faults = [f"slow:{HIT}:1:500", f"{kind}:{HIT}:2"]
-    with Server("--max-running", "2", faults=faults) as server:
+    ports = kept_addresses()
+    with ShallowServer(*ports, "--max-running", "2", faults=faults) as server:
         health = collect(server.client.watch(h.HealthCheckRequest()))
         assert health.get(timeout=10) == SERVING
         company = start_stream(server.client, others(1))
@@ -152,22 +154,20 @@ def test_a_device_fault_ends_the_process_for_its_supervisor(expected, kind):
         assert (failed["running"], failed["waiting"]) == (2, 1)
         assert "made to fail" in server.wait_for("exit")["cause"]
         # What a supervisor does then.
-        ports = ["--grpc-address", f"127.0.0.1:{server.port}",
-                 "--admin-address", f"127.0.0.1:{server.admin_port}"]
-        with Server(*ports) as again:
+        with ShallowServer(*ports) as again:
             text = again.client.generate(request(HIT)).text
             assert text == expected["dense"]
             assert_as_before(again)
 
 
 def test_a_pause_of_the_process_is_not_taken_for_a_slow_step(expected):
-    # Of a step's 5.5 seconds the process stands still for 4.5: it may last 3, and a busy machine may
-    # add to the one that is left.
-    with Server("--stall-seconds", "3", faults=[f"slow:{HIT}:2:5500"]) as server:
+    # Of a step's 3.5 seconds the process stands still for 3: it may last 2, and a busy machine may
+    # add to the half that is left.
+    with ShallowServer("--stall-seconds", "2", faults=[f"slow:{HIT}:2:3500"]) as server:
         hit = start_stream(server.client, request(HIT))
         server.wait_for("fault")
         server.process.send_signal(signal.SIGSTOP)
-        time.sleep(4.5)
+        time.sleep(3)
         server.process.send_signal(signal.SIGCONT)
         assert final_text(hit) == expected["dense"]
         assert_as_before(server)
@@ -175,7 +175,7 @@ def test_a_pause_of_the_process_is_not_taken_for_a_slow_step(expected):
 
 
 def test_a_slow_step_is_told_and_deadlines_hold(expected):
-    with Server("--stall-seconds", "0.3", "--max-running", "3",
+    with ShallowServer("--stall-seconds", "0.3", "--max-running", "3",
                 faults=[f"slow:{HIT}:2:3000"]) as server:
         health = collect(server.client.watch(h.HealthCheckRequest()))
         assert health.get(timeout=10) == SERVING

@@ -8,7 +8,7 @@ import xml.etree.ElementTree
 
 import grpc
 
-from sparsed_server import Server, failure_of, g, long_request, short_request
+from sparsed_server import ShallowServer, failure_of, g, long_request, short_request
 
 SPARSEDCTL = str(pathlib.Path(os.environ["SPARSED_BINARY"]).with_name("sparsedctl"))
 MIX = """{"name": "short", "weight": 4, "prompt_tokens": 16, "gen_length": 32, "steps": 2}
@@ -45,7 +45,7 @@ def test_rates_are_sent_and_reported(server, tmp_path):
 
 
 def test_refusals_are_counted_by_code(tmp_path):
-    with Server("--max-running", "1", "--queue-requests", "1") as server:
+    with ShallowServer("--max-running", "1", "--queue-requests", "1") as server:
         done = load(server, "--rate", 100, "--seconds", 0.5, "--arrivals", "fixed", "--steps", 32,
                     "--json", tmp_path / "load.json")
         assert done.returncode == 0, done.stderr
@@ -66,7 +66,7 @@ def test_a_wrong_mix_is_told_before_anything_is_sent(server, tmp_path):
 
 
 def test_the_tokens_that_wait_are_bounded():
-    with Server("--max-running", "1", "--queue-tokens", "128") as server:
+    with ShallowServer("--max-running", "1", "--queue-tokens", "128") as server:
         call = server.client.stream(g.StreamGenerateRequest(request=long_request(), progress=True))
         for event in call:
             if event.WhichOneof("event") == "progress":
@@ -86,7 +86,7 @@ def test_the_tokens_that_wait_are_bounded():
 
 def test_a_deadline_that_cannot_be_met_is_refused_at_once():
     # The server's own limit, so that its answer does not race against the client's clock.
-    with Server("--max-request-seconds", "3") as server:
+    with ShallowServer("--max-request-seconds", "3") as server:
         request = short_request()
         request.sampling.steps = 16
         assert server.client.generate(request).token_ids

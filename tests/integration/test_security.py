@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from certificates import Authority, read
-from sparsed_server import (BINARY, MODEL_DIR, Client, Server, failure_of, g, h, k, m,
+from sparsed_server import (BINARY, MODEL_DIR, Client, ShallowServer, failure_of, g, h, k, m,
                             short_request)
 from test_kserve import Infer, infer_request
 
@@ -80,7 +80,7 @@ class Load:
 def test_tls(authority, tmp_path):
     cert, key = authority.issue("server", str(tmp_path / "server"))
     trusted = grpc.ssl_channel_credentials(read(authority.cert))
-    with Server(*tls_flags(cert, key), credentials=trusted) as server:
+    with ShallowServer(*tls_flags(cert, key), credentials=trusted) as server:
         assert server.client.generate(short_request()).token_ids
         # The probes of orchestrators need no certificate on the admin port.
         assert server.http("/readyz")[0] == 200
@@ -102,7 +102,7 @@ def test_tls(authority, tmp_path):
 def test_handshakes_that_fail_do_not_fill_the_log(authority, tmp_path):
     cert, key = authority.issue("server", str(tmp_path / "server"))
     trusted = grpc.ssl_channel_credentials(read(authority.cert))
-    with Server(*tls_flags(cert, key), credentials=trusted) as server:
+    with ShallowServer(*tls_flags(cert, key), credentials=trusted) as server:
         begin = time.monotonic()
         for _ in range(60):
             with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
@@ -130,7 +130,7 @@ def test_client_certificates(authority, tmp_path):
     bad_cert, bad_key = strangers.issue("stranger", str(tmp_path / "stranger"))
     root = read(authority.cert)
     known = grpc.ssl_channel_credentials(root, read(client_key), read(client_cert))
-    with Server(*tls_flags(cert, key), "--tls-client-ca", authority.cert,
+    with ShallowServer(*tls_flags(cert, key), "--tls-client-ca", authority.cert,
                 credentials=known) as server:
         server.client.generate(short_request(request_id="known"))
         assert server.wait_for("access", request_id="known")["client"] == "someone"
@@ -155,7 +155,7 @@ def test_a_certificate_is_replaced_while_requests_run(authority, tmp_path):
     link = tmp_path / "current"
     link.symlink_to("day1")
     trusted = grpc.ssl_channel_credentials(read(authority.cert))
-    with Server(*tls_flags(str(link / "tls.crt"), str(link / "tls.key")),
+    with ShallowServer(*tls_flags(str(link / "tls.crt"), str(link / "tls.key")),
                 credentials=trusted) as server:
         assert served_certificate(server.port, authority) == "first"
 
@@ -192,7 +192,7 @@ def tokens(tmp_path):
 
 
 def test_tokens(tokens, tmp_path):
-    with Server("--auth-token-file", tokens) as server:
+    with ShallowServer("--auth-token-file", tokens) as server:
         client = server.client
         calls = [
             lambda metadata: client.generate(short_request(), metadata=metadata),
@@ -239,7 +239,7 @@ def test_a_token_for_some_models_is_refused_for_others(tokens):
         with open(tokens, "a") as file:
             file.write(f"carl:{digest}:{models}\n")
     limit_carl("other,third")
-    with Server("--auth-token-file", tokens) as server:
+    with ShallowServer("--auth-token-file", tokens) as server:
         client = server.client
         infer = Infer(client)
 
@@ -294,7 +294,7 @@ def test_a_token_for_some_models_is_refused_for_others(tokens):
 
 
 def test_tokens_are_replaced_while_requests_run(tokens):
-    with Server("--auth-token-file", tokens) as server:
+    with ShallowServer("--auth-token-file", tokens) as server:
         load = Load(lambda: server.client.generate(
             short_request(), metadata=bearer("secret-of-ann"), timeout=30))
 
@@ -331,7 +331,7 @@ def test_tokens_are_replaced_while_requests_run(tokens):
 def test_hangup_reads_the_log_level_again(tmp_path):
     config = tmp_path / "config.json"
     config.write_text('{"log_level": "info"}')
-    with Server("--config", str(config)) as server:
+    with ShallowServer("--config", str(config)) as server:
         server.client.generate(short_request(request_id="seen"))
         server.wait_for("access", request_id="seen")
         config.write_text('{"log_level": "warning"}')

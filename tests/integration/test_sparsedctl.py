@@ -192,23 +192,24 @@ def test_chat_answers_once_when_piped(ctl):
 
 
 def test_a_terminal_shows_the_canvas_denoising(terminal):
-    live = terminal("generate", "--prompt", PROMPT, "--gen-length", 64, "--no-stop-at-end")
+    live = terminal("generate", "--prompt", PROMPT, "--gen-length", 64, "--steps", 32,
+                    "--no-stop-at-end")
     live.read_until(None)
     assert live.process.returncode == 0
     shown = plain(live.output)
     assert "\u2591" in shown and "\u2501" in shown
-    assert re.search(r"\d+/64 · full", shown)
+    assert re.search(r"\d+/32 · full", shown)
     assert "\x1b[?25l" in live.output
     # The last word on the cursor is that it is visible, and the text follows.
     assert live.output.rindex("\x1b[?25h") > live.output.rindex("\x1b[?25l")
     end = plain(live.output[live.output.rindex("\x1b[?25h") :])
     assert end.startswith("6674")
-    assert re.search(r"64 tokens · \d+ tok/s · .* s · 64 full steps", end)
+    assert re.search(r"64 tokens · \d+ tok/s · .* s · 32 full steps", end)
 
 
 def test_no_color_leaves_colours_out(terminal):
     live = terminal(
-        *["generate", "--prompt", PROMPT, "--gen-length", 32],
+        *["generate", "--prompt", PROMPT, "--gen-length", 32, "--steps", 16],
         environment={"NO_COLOR": "1"},
     )
     live.read_until(None)
@@ -218,7 +219,7 @@ def test_no_color_leaves_colours_out(terminal):
 
 def test_lines_never_exceed_a_small_terminal(terminal):
     live = terminal(
-        *["generate", "--prompt", PROMPT, "--gen-length", 128, "--steps", 64, "--no-stop-at-end"],
+        *["generate", "--prompt", PROMPT, "--gen-length", 96, "--steps", 24, "--no-stop-at-end"],
         columns=30,
         rows=6,
     )
@@ -232,13 +233,13 @@ def test_lines_never_exceed_a_small_terminal(terminal):
 
 
 def test_interrupt_cancels_the_call_and_restores_the_terminal(terminal, ctl):
-    live = terminal("generate", "--prompt", PROMPT, "--gen-length", 1024, "--no-stop-at-end")
+    live = terminal("generate", "--prompt", PROMPT, "--gen-length", 512, "--no-stop-at-end")
     live.read_until(lambda output: "\u2591" in output)
     os.kill(live.process.pid, signal.SIGINT)
     live.read_until(None)
     assert live.process.returncode == 130
     assert live.output.rindex("\x1b[?25h") > live.output.rindex("\x1b[?25l")
-    assert re.search(r"cancelled after \d+ of 1024 steps", plain(live.output))
+    assert re.search(r"cancelled after \d+ of 512 steps", plain(live.output))
     assert ctl("generate", "--prompt", PROMPT, "--gen-length", 32, check=0).stdout == "6674\n"
 
 
@@ -302,7 +303,8 @@ def test_eval_gives_the_reference_results_and_resumes(ctl, tmp_path):
 
 def test_an_interrupted_eval_keeps_what_it_has(ctl, address, tmp_path):
     results = tmp_path / "results.json"
-    flags = ["eval", "--data", str(EVAL / "dev.jsonl.gz"), "--json", str(results), "--lengths", "128"]
+    flags = ["eval", "--data", str(EVAL / "dev.jsonl.gz"), "--json", str(results), "--lengths", "128",
+             "--concurrency", "2"]
     run = subprocess.Popen(
         [SPARSEDCTL, "--address", address, *flags],
         stdout=subprocess.PIPE,

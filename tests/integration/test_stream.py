@@ -6,9 +6,17 @@ import subprocess
 import sys
 import time
 
-from sparsed_server import failure_of, g, long_request, short_request
+import pytest
+
+from sparsed_server import ShallowServer, failure_of, g, long_request, short_request
 
 KINDS = ("accepted", "progress", "frame", "block", "final")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ShallowServer() as running:
+        yield running
 
 
 def events_of(client, request, **options):
@@ -111,7 +119,7 @@ def test_a_client_that_is_killed_frees_its_place(server, client):
 
 def test_a_client_that_does_not_read_holds_up_nobody(server, client):
     stalled = client.stream(g.StreamGenerateRequest(
-        request=long_request(steps=16), frames=True, progress=True))
+        request=long_request(steps=32), frames=True, progress=True))
     start = time.monotonic()
     client.generate(short_request())
     assert time.monotonic() - start < 60

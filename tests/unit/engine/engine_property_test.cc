@@ -13,11 +13,12 @@
 namespace sparsed::engine {
 namespace {
 
+using testing::kAddressSanitizer;
 using testing::kThreadSanitizer;
 
-constexpr int kMixedRequests = kThreadSanitizer ? 6 : 40;
-constexpr int kOtherRequests = kThreadSanitizer ? 4 : 6;  // of the families beside LLaDA
-constexpr int kOrders = kThreadSanitizer ? 2 : 4;
+constexpr int kMixedRequests = kThreadSanitizer ? 6 : kAddressSanitizer ? 16 : 40;
+constexpr int kOtherRequests = kThreadSanitizer ? 3 : 6;  // of the families beside LLaDA
+constexpr int kOrders = kThreadSanitizer ? 1 : kAddressSanitizer ? 2 : 4;
 constexpr int kMaxPromptTokens = kThreadSanitizer ? 100 : 300;
 
 struct Kind {
@@ -133,7 +134,7 @@ TEST_CASE("Select ratio 1 gives the bits of full attention") {
   const Kind kind = GENERATE(from_range(std::begin(kKinds), std::end(kKinds)));
   auto engine = MakeTinyCpuEngine(2, kind.shape, kind.weights);
   std::mt19937 random(1);
-  const int trials = kThreadSanitizer ? 2 : IsFirst(kind) ? 12 : 4;
+  const int trials = kThreadSanitizer ? 1 : kAddressSanitizer ? 4 : IsFirst(kind) ? 12 : 4;
   for (int trial = 0; trial < trials; ++trial) {
     CAPTURE(kind.shape, engine->backend_info().weights, trial);
     Request request = RandomRequest(random, engine->model_info());

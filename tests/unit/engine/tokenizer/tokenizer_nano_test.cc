@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "engine/tokenizer/chat_template.h"
+#include "tests/testing/sanitizers.h"
 #include "tests/unit/engine/tokenizer/test_files.h"
 
 namespace sparsed::testing {
@@ -18,7 +19,9 @@ TEST_CASE("nano: every prompt of the evaluation set encodes and renders exactly"
   const auto chat_template = Ok(ChatTemplate::Load(NanoDir()));
   std::istringstream lines(ReadGzipFile(SourcePath("tests/golden/eval/dev.jsonl.gz")));
   int records = 0;
+  constexpr int kStride = kSanitizer ? 4 : 1;  // of every task and length there are four or more
   for (std::string line; std::getline(lines, line); ++records) {
+    if (records % kStride != 0) continue;
     const nlohmann::json record = ParseJsonText(line);
     INFO(record["id"]);
     const auto prompt = record["prompt"].get<std::string>();
