@@ -1,0 +1,12 @@
+"""Requests of the tests, as arguments."""
+
+SHORT = {"gen_length": 32, "steps": 4, "seed": 1}
+
+# Several seconds: one token a step, over long context.
+LONG = {
+    "prompt": "The river flows through the old town and the people stand at its banks. " * 40,
+    "gen_length": 512,
+    "steps": 512,
+    "seed": 1,
+    "stop_at_end": False,
+}

@@ -1,0 +1,51 @@
+"""clients/python: its wheel, built and installed without a network, passes the package's tests."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "clients" / "python"
+VENV = os.environ["SPARSED_VENV_PYTHON"]
+
+
+def run(*command, **environment):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env={**os.environ, **environment})
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    """A virtual environment with nothing but the wheel in it. What the wheel asks for comes from
+    where tests/requirements.txt was installed, pytest from the distribution."""
+    folder = tmp_path_factory.mktemp("client")
+    # Building writes into the source's folder.
+    shutil.copytree(PACKAGE, folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
+    run(sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", folder / "venv")
+    python = folder / "venv" / "bin" / "python"
+    site = run(VENV, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+    own = pathlib.Path(sysconfig.get_path("purelib", "venv", {"base": folder / "venv"}))
+    (own / "requirements.pth").write_text(site + "\n")
+    run(VENV, "-m", "pip", "--disable-pip-version-check", "--python", python, "install",
+        "--no-index", "--no-build-isolation", "--no-compile", f"{folder / 'source'}[live,plot]")
+    return python, own
+
+
+def test_it_passes_in_a_clean_virtual_environment(clean):
+    python, own = clean
+    where = run(python, "-c", "import sparsed_client; print(sparsed_client.__file__)").strip()
+    assert pathlib.Path(where).parent == own / "sparsed_client"
+    print(run(python, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", PACKAGE / "tests"))
+
+
+def test_it_calls_with_the_oldest_grpc_and_protobuf_that_it_takes(clean):
+    # Those of Debian 12 are what pyproject.toml asks for at least.
+    _, own = clean
+    print(run(sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider",
+              PACKAGE / "tests" / "test_client.py", PYTHONPATH=str(own)))
