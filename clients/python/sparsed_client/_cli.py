@@ -28,7 +28,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     for name, (part, field) in OPTION_TABLE.items():
         kind: dict[str, Any] = {"metavar": "N", "type": int}
         if field.enum_type is not None:
-            kind = {"choices": [name for number, name in enum_names(field).items() if number]}
+            kind = {"choices": [value for number, value in enum_names(field).items() if number]}
         elif field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
             kind = {"action": argparse.BooleanOptionalAction}
         elif field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
@@ -46,7 +46,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sparsed-client", description="A client of sparsed.")
     parser.add_argument("--address", default="127.0.0.1:8001", metavar="HOST:PORT")
-    parser.add_argument("--tls-ca", type=pathlib.Path, metavar="FILE", help="TLS, by this authority")
+    parser.add_argument("--tls-ca", type=pathlib.Path, metavar="FILE", help="TLS, its authority")
     parser.add_argument("--token-file", type=pathlib.Path, metavar="FILE", help="the bearer token")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="of each call")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -32,7 +32,8 @@ _EVENTS: dict[str, type] = {
 def convert(kind: type[T], message: Message) -> T:
     """A dataclass from the message with fields of the same names."""
     fields = message.DESCRIPTOR.fields_by_name
-    return kind(**{f.name: _field(fields[f.name], message) for f in dataclasses.fields(kind)})  # type: ignore[arg-type]
+    names = [field.name for field in dataclasses.fields(cast(Any, kind))]
+    return kind(**{name: _field(fields[name], message) for name in names})
 
 
 def event_of(message: generation_pb2.StreamGenerateResponse) -> _types.Event | None:
