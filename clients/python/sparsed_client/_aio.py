@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +96,13 @@ class AsyncClient:
         self._metadata = target.metadata()
         self._timeout = timeout
         self._channel = target.open(grpc.aio)
+        self._streams: weakref.WeakSet[AsyncStream] = weakref.WeakSet()
 
     async def close(self) -> None:
         """Cancels what still runs and disconnects."""
+        # grpc.aio itself finds only calls that some task waits for.
+        for stream in list(self._streams):
+            await stream.aclose()
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
@@ -148,13 +153,15 @@ class AsyncClient:
         """As generate, for `async for`; starts at once and gives the events as they come."""
         request = _requests.generate_request(prompt, messages, token_ids, infill, options)
         call = _channel.STREAM_GENERATE.on(self._channel.unary_stream)
-        return AsyncStream(
+        stream = AsyncStream(
             call(
                 _requests.stream_request(request, frames, progress),
                 timeout=self._timeout if timeout is None else timeout,
                 metadata=self._metadata,
             )
         )
+        self._streams.add(stream)
+        return stream
 
     async def tokenize(
         self,

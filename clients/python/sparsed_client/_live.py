@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from ._client import Stream
@@ -25,8 +26,12 @@ def show(stream: Stream, console: Console) -> Result | None:
                 step, steps = event.step, event.steps
             elif isinstance(event, Frame):
                 step, canvas = event.step, paint(event.text)
-            bar = ProgressBar(total=max(steps, 1), completed=step, width=40)
-            live.update(Group(canvas, bar, Text(f"step {step} of {steps}", style="dim")))
+            foot = Table.grid(padding=(0, 1))
+            foot.add_row(
+                ProgressBar(total=max(steps, 1), completed=step, width=40),
+                Text(f"step {step} of {steps}", style="dim"),
+            )
+            live.update(Group(canvas, foot))
     return stream.result
 
 

@@ -177,6 +177,18 @@ def test_closing_cancels_asynchronously(server, address):
     in_loop(address, body)
 
 
+def test_closing_the_client_cancels_asynchronously(server, address):
+    async def run():
+        client = AsyncClient(address)
+        stream = client.stream(**LONG, progress=True)
+        await until_progress_async(stream)
+        leaves.runs()
+        await client.close()
+        assert [event async for event in stream] == []
+    with Leaves(server) as leaves:
+        asyncio.run(run())
+
+
 def test_a_break_cancels_asynchronously(server, address):
     async def body(client):
         before = server.metric(CANCELLED)
