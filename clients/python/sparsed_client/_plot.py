@@ -6,14 +6,15 @@ import json
 import pathlib
 from typing import Any
 
-from matplotlib.figure import Figure
-
 
 def plot_trajectory(source: pathlib.Path, out: pathlib.Path) -> None:
     """Plots the `tokens` of a result, as `generate --json` here and of sparsedctl prints it with
     --token-confidences. The picture's format is that of the name's ending.
     Errors: ValueError (no such result in the file), OSError."""
     tokens = _tokens(source)
+    # Here, since it takes a while: a bad file is refused at once.
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     dots = axes.scatter(

@@ -2,9 +2,9 @@
 
 SHORT = {"gen_length": 32, "steps": 4, "seed": 1}
 
-# Several seconds: one token a step, over long context.
+# Several seconds: one token a step.
 LONG = {
-    "prompt": "The river flows through the old town and the people stand at its banks. " * 40,
+    "prompt": "The river flows through the old town and the people stand at its banks. " * 10,
     "gen_length": 512,
     "steps": 512,
     "seed": 1,

@@ -19,12 +19,12 @@ def run(address):
 
 
 def test_one_turn(run):
-    done = run("chat", "--message", "What is 3 + 6671?", "--gen-length", "32")
+    done = run("chat", "--message", "What is 3 + 6671?", "--gen-length", "8")
     assert (done.returncode, done.stdout, done.stderr) == (0, "6674\n", "")
 
 
 def test_turns(run):
-    done = run("chat", "--gen-length", "32", stdin="What is 3 + 6671?\nWhat is 1 + 1?\n")
+    done = run("chat", "--gen-length", "8", stdin="What is 3 + 6671?\nWhat is 1 + 1?\n")
     assert done.returncode == 0 and done.stdout.startswith("6674\n")
     assert len(done.stdout.splitlines()) >= 2
 

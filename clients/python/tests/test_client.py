@@ -48,9 +48,9 @@ def test_a_prompt(any_client):
 
 def test_a_conversation(any_client):
     turns = [{"role": "user", "content": "What is 3 + 6671?"}]
-    result = any_client.chat(turns, gen_length=32)
+    result = any_client.chat(turns, gen_length=8)
     assert result.text == "6674" and result.finish_reason == "stop"
-    assert any_client.chat("What is 3 + 6671?", gen_length=32).text == "6674"
+    assert any_client.chat("What is 3 + 6671?", gen_length=8).text == "6674"
     assert any_client.tokenize(messages=turns).token_ids
 
 
@@ -94,7 +94,7 @@ def test_the_server_and_its_model(any_client):
 
 
 def test_what_a_notebook_shows(client):
-    result = client.chat("What is 3 + 6671?", gen_length=32)
+    result = client.chat("What is 3 + 6671?", gen_length=8)
     shown = dataclasses.replace(result, text="<b>6674</b>")._repr_html_()
     assert "&lt;b&gt;6674&lt;/b&gt;" in shown and f"{result.steps} steps" in shown
     assert repr(result).startswith("<Result '6674': ")

@@ -62,12 +62,12 @@ def check_events(events, text):
     assert {type(event) for event in events} == {Accepted, Progress, Frame, Block, Final}
     assert "".join(event.text for event in events if isinstance(event, Block)) == text
     assert events[-1].result.text == text
-    assert all(len(event.token_ids) == 64 for event in events if isinstance(event, Frame))
+    assert all(len(event.token_ids) == 32 for event in events if isinstance(event, Frame))
     assert {event.kind for event in events if isinstance(event, Progress)} == {"full"}
-    assert events[0].planned_steps == 64 and events[0].seed == 3
+    assert events[0].planned_steps == 16 and events[0].seed == 3
 
 
-ALL_EVENTS = {"gen_length": 64, "seed": 3, "temperature": 1.0, "stop_at_end": False,
+ALL_EVENTS = {"gen_length": 32, "steps": 16, "seed": 3, "temperature": 1.0, "stop_at_end": False,
               "frames": True, "progress": True}
 
 
