@@ -44,8 +44,8 @@ def test_it_passes_in_a_clean_virtual_environment(clean):
     print(run(python, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", PACKAGE / "tests"))
 
 
-def test_it_calls_with_the_oldest_grpc_and_protobuf_that_it_takes(clean):
-    # Those of Debian 12 are what pyproject.toml asks for at least.
+def test_it_calls_with_the_distributions_grpc_and_protobuf(clean):
+    # Debian 12 has the oldest that pyproject.toml takes.
     _, own = clean
     print(run(sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider",
-              PACKAGE / "tests" / "test_client.py", PYTHONPATH=str(own)))
+              PACKAGE / "tests" / "test_client.py", "-k", "prompt or same_methods", PYTHONPATH=str(own)))
