@@ -127,6 +127,8 @@ def test_other_codes_are_errors_too():
                if isinstance(kind, type) and issubclass(kind, Exception))
 
 
+CANCELLED = 'sparsed_requests_total{outcome="cancelled",surface="grpc"}'
+
 INTERRUPTED = """
 import sys
 sys.path.insert(0, sys.argv[2])
@@ -152,10 +154,14 @@ def test_an_interrupt_cancels_the_call_that_waits(server, address):
         while server.metric("sparsed_requests_running") == 0:
             assert process.poll() is None
             time.sleep(0.05)
+        # It runs there; here the client may still be on its way from sending to waiting.
+        time.sleep(0.3)
+        cancelled = server.metric(CANCELLED)
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "interrupted\n"
         # It lives on, as a notebook does: the call itself was cancelled.
-        server.wait_until_idle(3)
+        server.wait_until_idle(10)
+        assert server.metric(CANCELLED) == cancelled + 1
         assert process.poll() is None
         process.communicate("")
     finally:

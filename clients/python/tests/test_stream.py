@@ -39,7 +39,7 @@ class Leaves:
 
     def __exit__(self, kind, *_):
         if kind is None:
-            self._server.wait_until_idle(3)
+            self._server.wait_until_idle(10)
             assert self._server.metric(CANCELLED) == self._before + 1
 
 
