@@ -78,9 +78,9 @@ class AsyncStream(AsyncIterator[Event]):
 
 
 class AsyncClient:
-    """`Client` for asyncio: the same arguments and methods, to be awaited, all from one event loop.
+    """`Client` for asyncio: the same arguments and methods, to be awaited.
 
-    Cancelling the task that awaits a call cancels the call.
+    Make and use it within one event loop. Cancelling the task that awaits a call cancels the call.
     """
 
     def __init__(
@@ -91,8 +91,9 @@ class AsyncClient:
         root_certificates: bytes | None = None,
         client_certificate: tuple[bytes, bytes] | None = None,
         timeout: float | None = None,
+        retries: bool = True,
     ) -> None:
-        target = _channel.Target(address, token, root_certificates, client_certificate)
+        target = _channel.Target(address, token, root_certificates, client_certificate, retries)
         self._metadata = target.metadata()
         self._timeout = timeout
         self._channel = target.open(grpc.aio)
@@ -190,7 +191,7 @@ class AsyncClient:
         return response.text
 
     async def models(self, *, timeout: float | None = None) -> list[Model]:
-        """The models."""
+        """All models of the server."""
         models: list[Model] = []
         request = model_pb2.ListModelsRequest()
         while True:
@@ -212,11 +213,11 @@ class AsyncClient:
         response = await self._call(_channel.GET_SERVER_INFO, request, timeout)
         return convert(ServerInfo, response)
 
-    async def health(self, service: str = "", *, timeout: float | None = None) -> str:
-        """ "SERVING" or "NOT_SERVING"; of the whole server without a name."""
+    async def is_serving(self, service: str = "", *, timeout: float | None = None) -> bool:
+        """Whether a service takes calls; the whole server without a name."""
         request = health_pb2.HealthCheckRequest(service=service)
         response = await self._call(_channel.CHECK, request, timeout)
-        return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
+        return response.status == health_pb2.HealthCheckResponse.SERVING
 
     async def _call(
         self, method: Method[Request, Response], request: Request, timeout: float | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,28 @@ from ._proto import generation_pb2, health_pb2, model_pb2
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
+
+# gRPC itself waits as long as the server says. Health is told as it is. sparsedctl has the same.
+_RETRIES = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [
+                    {"service": "sparsed.v1.GenerationService"},
+                    {"service": "sparsed.v1.ModelService"},
+                ],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.2s",
+                    "maxBackoff": "5s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                },
+            }
+        ],
+        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+    }
+)
 
 # What a server may send at most.
 _MAX_RECEIVE_BYTES = 16 << 20
@@ -73,12 +96,15 @@ class Target:
     token: str | None
     root_certificates: bytes | None
     client_certificate: tuple[bytes, bytes] | None
+    retries: bool
 
     def open(self, module: Any) -> Any:
         """A channel of `grpc` or `grpc.aio`, not yet connected."""
         options = [
             ("grpc.max_receive_message_length", _MAX_RECEIVE_BYTES),
             ("grpc.enable_http_proxy", 0),
+            ("grpc.enable_retries", int(self.retries)),
+            ("grpc.service_config", _RETRIES),
             ("grpc.primary_user_agent", f"sparsed-client/{version('sparsed-client')}"),
         ]
         if self.root_certificates is None:

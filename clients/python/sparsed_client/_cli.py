@@ -38,7 +38,8 @@ def _add_options(command: argparse.ArgumentParser) -> None:
         elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
             kind = {"metavar": "TEXT"}
         flag = "--" + name.replace("_", "-")
-        group.add_argument(flag, dest=name, help=f"{part}.{name}".lstrip("."), default=None, **kind)
+        where = f"{part}.{field.name}".lstrip(".")
+        group.add_argument(flag, dest=name, help=where, default=None, **kind)
     command.add_argument("--live", action="store_true", help="show the canvas denoising")
     command.add_argument("--json", action="store_true", help="print the whole result")
 

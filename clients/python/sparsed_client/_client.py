@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -74,7 +73,8 @@ class Client:
     address: HOST:PORT, or unix:PATH. token: the bearer token. root_certificates: PEM of the
     authority of the server's certificate; with it the connection is TLS. client_certificate: PEM
     of the client's own certificate chain, and of its key. timeout: seconds that a call may take
-    unless it says otherwise; None is no limit but the server's.
+    unless it says otherwise, None for no limit but the server's. retries: calls that find no
+    server, or one with too much to do, are made again, up to three times and when it says.
     Options of a generation are those of `Options`, by name. Failed calls raise SparsedError.
     Threads: every method may be called by many threads at once.
     """
@@ -87,8 +87,9 @@ class Client:
         root_certificates: bytes | None = None,
         client_certificate: tuple[bytes, bytes] | None = None,
         timeout: float | None = None,
+        retries: bool = True,
     ) -> None:
-        target = _channel.Target(address, token, root_certificates, client_certificate)
+        target = _channel.Target(address, token, root_certificates, client_certificate, retries)
         self._metadata = target.metadata()
         self._timeout = timeout
         self._channel = target.open(grpc)
@@ -100,12 +101,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def generate(
@@ -182,7 +178,7 @@ class Client:
         return self._call(_channel.DETOKENIZE, request, timeout).text
 
     def models(self, *, timeout: float | None = None) -> list[Model]:
-        """The models."""
+        """All models of the server."""
         models: list[Model] = []
         request = model_pb2.ListModelsRequest()
         while True:
@@ -202,11 +198,11 @@ class Client:
         request = model_pb2.GetServerInfoRequest()
         return convert(ServerInfo, self._call(_channel.GET_SERVER_INFO, request, timeout))
 
-    def health(self, service: str = "", *, timeout: float | None = None) -> str:
-        """ "SERVING" or "NOT_SERVING"; of the whole server without a name."""
+    def is_serving(self, service: str = "", *, timeout: float | None = None) -> bool:
+        """Whether a service takes calls; the whole server without a name."""
         request = health_pb2.HealthCheckRequest(service=service)
         response = self._call(_channel.CHECK, request, timeout)
-        return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
+        return response.status == health_pb2.HealthCheckResponse.SERVING
 
     def _call(
         self, method: Method[Request, Response], request: Request, timeout: float | None

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from ._proto import error_details_pb2, status_pb2
 
@@ -26,7 +27,8 @@ class FieldViolation:
 class SparsedError(Exception):
     """A call that failed. What each code and reason means, and what to do: docs/errors.md."""
 
-    def __init__(self, code: str, message: str, details: status_pb2.Status) -> None:
+    def __init__(self, code: str, message: str, details: bytes = b"") -> None:
+        """details: a serialized google.rpc.Status."""
         self.code = code
         """The gRPC status code: "INVALID_ARGUMENT"."""
         self.message = message
@@ -41,9 +43,13 @@ class SparsedError(Exception):
         """Seconds after which it is worth to try again; None: not, as it is."""
         self.violations: tuple[FieldViolation, ...] = ()
         """The fields that are wrong; for quotas and preconditions what was violated."""
-        for detail in details.details:
+        for detail in _status(details).details:
             self._read(detail)
+        self._details = details
         super().__init__(code, message)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # Process pools send exceptions home.
+        return type(self), (self.code, self.message, self._details)
 
     def __str__(self) -> str:
         lines = [f"{self.code}: {self.message}"]
@@ -126,6 +132,14 @@ class InternalError(SparsedError):
     """A fault of the server; its log has the cause, by `request_id`."""
 
 
+def _status(serialized: bytes) -> status_pb2.Status:
+    """What is not one, as a proxy may have it, says nothing."""
+    try:
+        return status_pb2.Status.FromString(serialized)
+    except DecodeError:
+        return status_pb2.Status()
+
+
 _KINDS: dict[str, type[SparsedError]] = {
     "INVALID_ARGUMENT": InvalidRequest,
     "NOT_FOUND": NotFound,
@@ -143,10 +157,8 @@ _KINDS: dict[str, type[SparsedError]] = {
 def error_of(failure: grpc.RpcError) -> SparsedError:
     """The exception for a failed call; of grpc or grpc.aio."""
     code = failure.code().name
-    details = status_pb2.Status()
-    for key, value in failure.trailing_metadata() or ():
-        if key == _DETAILS:
-            details.ParseFromString(value)
+    trailers = failure.trailing_metadata() or ()
+    details = next((value for key, value in trailers if key == _DETAILS), b"")
     error = _KINDS.get(code, SparsedError)(code, failure.details() or "", details)
     if any(v.field in _QUEUE_LIMITS for v in error.violations):
         return QueueFull(code, error.message, details)

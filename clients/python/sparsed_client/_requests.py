@@ -23,7 +23,7 @@ class Options(TypedDict, total=False):
     """Options of a generation, as `proto/sparsed/v1/generation.proto` describes them.
 
     What is absent or None is the server's default. Enums are given by name: remasking="entropy",
-    mode="off", scale="n_heads".
+    sparse="off", scale="n_heads". SparseOptions.mode is `sparse`, as in sparsedctl.
     """
 
     # SamplingOptions
@@ -42,7 +42,7 @@ class Options(TypedDict, total=False):
     logits_eos_inf: bool | None
     confidence_eos_eot_inf: bool | None
     # SparseOptions
-    mode: str | None
+    sparse: str | None
     skip: float | None
     select: float | None
     block_size: int | None
@@ -69,7 +69,7 @@ def _option_table() -> dict[str, tuple[str, Any]]:
     table: dict[str, tuple[str, Any]] = {}
     for part, message in (("sampling", pb.SamplingOptions), ("sparse", pb.SparseOptions)):
         for field in message.DESCRIPTOR.fields:
-            table[field.name] = (part, field)
+            table["sparse" if field.name == "mode" else field.name] = (part, field)
     for field in pb.GenerateRequest.DESCRIPTOR.fields:
         if field.name not in _INPUTS:
             table[field.name] = ("", field)
@@ -92,7 +92,8 @@ def generate_request(
         raise TypeError("give one of prompt, messages, token_ids and infill")
     request = pb.GenerateRequest()
     if prompt is not None:
-        _set(request, pb.GenerateRequest.DESCRIPTOR.fields_by_name["prompt"], prompt)
+        field = pb.GenerateRequest.DESCRIPTOR.fields_by_name["prompt"]
+        _set(request, field, "prompt", prompt)
     elif messages is not None:
         request.chat.CopyFrom(chat_of(messages))
     elif token_ids is not None:
@@ -105,7 +106,7 @@ def generate_request(
             raise TypeError(f"unknown option {name!r}; known are {', '.join(OPTION_TABLE)}")
         part, field = OPTION_TABLE[name]
         if value is not None:
-            _set(getattr(request, part) if part else request, field, value)
+            _set(getattr(request, part) if part else request, field, name, value)
     return request
 
 
@@ -187,11 +188,11 @@ def detokenize_request(
     return pb.DetokenizeRequest(model=model, token_ids=token_ids, keep_special=keep_special)
 
 
-def _set(message: Message, field: Any, value: Any) -> None:
+def _set(message: Message, field: Any, name: str, value: Any) -> None:
     if field.enum_type is not None:
-        numbers = {name: number for number, name in enum_names(field).items() if number}
+        numbers = {short: number for number, short in enum_names(field).items() if number}
         if value not in numbers:
-            raise ValueError(f"{field.name}: {value!r} is none of {', '.join(numbers)}")
+            raise ValueError(f"{name}: {value!r} is none of {', '.join(numbers)}")
         value = numbers[value]
     try:
         held = getattr(message, field.name)
@@ -200,4 +201,4 @@ def _set(message: Message, field: Any, value: Any) -> None:
         else:
             setattr(message, field.name, value)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{field.name}: {error}") from None
+        raise type(error)(f"{name}: {error}") from None

@@ -15,19 +15,19 @@ from sparsed_client import AsyncClient, Client, Result
 class Both:
     """The methods of Client, answered by AsyncClient in a loop of its own each time."""
 
-    def __init__(self, address):
-        self._address = address
+    def __init__(self, target):
+        self._target = target
 
     def __getattr__(self, name):
         async def call(*args, **kwargs):
-            async with AsyncClient(self._address) as client:
+            async with AsyncClient(**self._target) as client:
                 return await getattr(client, name)(*args, **kwargs)
         return lambda *args, **kwargs: asyncio.run(call(*args, **kwargs))
 
 
 @pytest.fixture(params=["threads", "asyncio"])
-def any_client(request, address, client):
-    return client if request.param == "threads" else Both(address)
+def any_client(request, target, client):
+    return client if request.param == "threads" else Both(target)
 
 
 def test_a_prompt(any_client):
@@ -65,7 +65,7 @@ def test_infill(any_client):
 
 def test_sparse_attention(any_client):
     result = any_client.generate(
-        "The river " * 40, gen_length=64, steps=8, mode="sparsed", select=0.3, block_size=32,
+        "The river " * 40, gen_length=32, steps=4, sparse="sparsed", select=0.3, block_size=32,
         scale="n_heads", skip=0.2)
     assert result.sparse.used and result.sparse.block_size == 32
     assert result.sparse.select == 0.3 and result.sparse.skip == 0.2
@@ -90,7 +90,7 @@ def test_the_server_and_its_model(any_client):
     info = any_client.server_info()
     assert info.version == version("sparsed-client")
     assert info.uptime > 0 and info.limits["queue_requests"] > 0
-    assert any_client.health() == any_client.health("sparsed.v1.GenerationService") == "SERVING"
+    assert any_client.is_serving() is any_client.is_serving("sparsed.v1.GenerationService") is True
 
 
 def test_what_a_notebook_shows(client):

@@ -23,7 +23,7 @@ def request(**options):
 
 
 def test_options_go_where_the_contract_has_them():
-    built = request(steps=4, temperature=0.5, stop="END", remasking="maskgit_plus", mode="off",
+    built = request(steps=4, temperature=0.5, stop="END", remasking="maskgit_plus", sparse="off",
                     scale="n_heads", select=0.25, priority=-2, token_confidences=True,
                     model="nano", seed=None)
     assert built == pb.GenerateRequest(
@@ -47,7 +47,7 @@ def test_every_option_has_a_type():
     ({"steps": -1}, ValueError, "steps: "),
     ({"stop": [1]}, TypeError, "stop: "),
     ({"remasking": "unspecified"}, ValueError, "none of low_confidence, random, origin"),
-    ({"mode": "on"}, ValueError, "mode: 'on' is none of off, sparsed, auto"),
+    ({"sparse": "on"}, ValueError, "sparse: 'on' is none of off, sparsed, auto"),
 ])
 def test_bad_options(options, kind, part):
     with pytest.raises(kind) as caught:
