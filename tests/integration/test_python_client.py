@@ -1,5 +1,6 @@
 """clients/python: its wheel, built and installed without a network, passes the package's tests."""
 
+import asyncio
 import os
 import pathlib
 import shutil
@@ -32,8 +33,8 @@ def clean(tmp_path_factory):
     site = run(VENV, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
     own = pathlib.Path(sysconfig.get_path("purelib", "venv", {"base": folder / "venv"}))
     (own / "requirements.pth").write_text(site + "\n")
-    run(VENV, "-m", "pip", "--disable-pip-version-check", "--python", python, "install",
-        "--no-index", "--no-build-isolation", "--no-compile", f"{folder / 'source'}[live,plot]")
+    run(python, "-m", "pip", "--disable-pip-version-check", "install", "--no-index",
+        "--no-build-isolation", "--no-compile", f"{folder / 'source'}[live,plot]")
     return python, own
 
 
@@ -44,8 +45,20 @@ def test_it_passes_in_a_clean_virtual_environment(clean):
     print(run(python, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", PACKAGE / "tests"))
 
 
-def test_it_calls_with_the_distributions_grpc_and_protobuf(clean):
+def test_it_calls_with_the_distributions_grpc_and_protobuf(clean, server, monkeypatch):
     # Debian 12 has the oldest that pyproject.toml takes.
-    _, own = clean
-    print(run(sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider",
-              PACKAGE / "tests" / "test_client.py", "-k", "prompt or same_methods", PYTHONPATH=str(own)))
+    monkeypatch.syspath_prepend(clean[1])
+    import sparsed_client
+    address, options = f"127.0.0.1:{server.port}", {"gen_length": 8, "steps": 4, "seed": 1}
+
+    async def asynchronously():
+        async with sparsed_client.AsyncClient(address) as client:
+            with pytest.raises(sparsed_client.InvalidRequest) as caught:
+                await client.generate("The river", gen_length=8, steps=9)
+            assert caught.value.violations[0].field == "sampling.steps"
+            return [event async for event in client.stream("The river", **options)][-1].result
+
+    with sparsed_client.Client(address) as client:
+        result = client.generate("The river", **options)
+        assert list(client.stream("The river", **options))[-1].result.text == result.text
+    assert asyncio.run(asynchronously()).text == result.text

@@ -5,8 +5,8 @@ SHORT = {"gen_length": 32, "steps": 4, "seed": 1}
 # Long enough to be left, one token a step, and more than half of what the server runs at a time.
 LONG = {
     "prompt": "The river flows through the old town.",
-    "gen_length": 128,
-    "steps": 128,
+    "gen_length": 96,
+    "steps": 96,
     "seed": 1,
     "stop_at_end": False,
 }

@@ -34,15 +34,15 @@ def run(flags, capsys, monkeypatch):
 def test_the_installed_program(flags):
     program = pathlib.Path(sys.executable).with_name("sparsed-client")
     done = subprocess.run([program, *flags, "chat", "--message", "What is 3 + 6671?",
-                           "--gen-length", "8"], capture_output=True, text=True, timeout=60)
+                           "--gen-length", "8", "--steps", "4"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "6674\n", "")
 
 
 def test_turns(run, client):
     question = {"role": "user", "content": "What is 3 + 6671?"}
     turns = [question, {"role": "assistant", "content": "6674"}, question]
-    again = client.chat(turns, gen_length=8).text
-    assert run("chat", "--gen-length", 8, stdin=2 * f"{question['content']}\n") == (
+    again = client.chat(turns, gen_length=8, steps=4).text
+    assert run("chat", "--gen-length", 8, "--steps", 4, stdin=2 * f"{question['content']}\n") == (
         0, f"6674\n{again}\n", "")
 
 

@@ -48,19 +48,20 @@ def test_a_prompt(any_client):
 
 def test_a_conversation(any_client):
     turns = [{"role": "user", "content": "What is 3 + 6671?"}]
-    result = any_client.chat(turns, gen_length=8)
+    result = any_client.chat(turns, gen_length=8, steps=4)
     assert result.text == "6674" and result.finish_reason == "stop"
-    assert any_client.chat("What is 3 + 6671?", gen_length=8).text == "6674"
-    assert any_client.tokenize(messages=turns).token_ids
+    ids = any_client.tokenize(messages=turns).token_ids
+    assert len(ids) == result.usage.prompt_tokens
+    assert any_client.tokenize(messages="What is 3 + 6671?").token_ids == ids
 
 
 def test_infill(any_client):
-    result = any_client.infill("The capital of {{4}} is {{2}}.", seed=1)
+    result = any_client.infill("The capital of {{4}} is {{2}}.", steps=2, seed=1)
     assert len(result.hole_texts) == 2 and len(result.token_ids) == 6
     first, second = result.hole_texts
     assert result.text == f"The capital of {first} is {second}."
     pieces = ["The capital of ", 4, " is ", 2, "."]
-    assert any_client.infill(pieces, seed=1).text == result.text
+    assert any_client.infill(pieces, steps=2, seed=1).text == result.text
 
 
 def test_sparse_attention(any_client):
@@ -94,7 +95,7 @@ def test_the_server_and_its_model(any_client):
 
 
 def test_what_a_notebook_shows(client):
-    result = client.chat("What is 3 + 6671?", gen_length=8)
+    result = client.chat("What is 3 + 6671?", gen_length=8, steps=4)
     shown = dataclasses.replace(result, text="<b>6674</b>")._repr_html_()
     assert "&lt;b&gt;6674&lt;/b&gt;" in shown and f"{result.steps} steps" in shown
     assert repr(result).startswith("<Result '6674': ")
