@@ -34,7 +34,8 @@ def run(flags, capsys, monkeypatch):
 def test_the_installed_program(flags):
     program = pathlib.Path(sys.executable).with_name("sparsed-client")
     done = subprocess.run([program, *flags, "chat", "--message", "What is 3 + 6671?",
-                           "--gen-length", "8", "--steps", "4"], capture_output=True, text=True, timeout=60)
+                           "--gen-length", "8", "--steps", "4"],
+                          capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "6674\n", "")
 
 
