@@ -79,3 +79,7 @@ __all__ = [
     "Unavailable",
     "Usage",
 ]
+
+# Tracebacks have the names by which exceptions are caught.
+for _kind in [SparsedError, *SparsedError.__subclasses__(), QueueFull]:
+    _kind.__module__ = __name__

@@ -122,7 +122,8 @@ class AsyncClient:
         timeout: float | None = None,
         **options: Unpack[Options],
     ) -> Result:
-        """Generates from one of a prompt, a conversation, token ids and an infill template."""
+        """Generates from one of a prompt, a conversation, token ids and an infill template; the
+        options are those of `Options`."""
         request = _requests.generate_request(prompt, messages, token_ids, infill, options)
         response = await self._call(_channel.GENERATE, request, timeout)
         return convert(Result, response)

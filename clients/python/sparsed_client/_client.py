@@ -114,7 +114,8 @@ class Client:
         timeout: float | None = None,
         **options: Unpack[Options],
     ) -> Result:
-        """Generates from one of a prompt, a conversation, token ids and an infill template."""
+        """Generates from one of a prompt, a conversation, token ids and an infill template; the
+        options are those of `Options`."""
         request = _requests.generate_request(prompt, messages, token_ids, infill, options)
         return convert(Result, self._call(_channel.GENERATE, request, timeout))
 
