@@ -17,11 +17,11 @@ TOKEN = "secret"
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """It asks for a token, runs one LONG at a time and lets four requests wait."""
+    """It asks for a token, runs one request at a time and lets four wait."""
     tokens = tmp_path_factory.mktemp("server") / "tokens"
     tokens.write_text(f"ann:{hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
     with Server("--auth-token-file", str(tokens), "--max-batch-tokens", "192",
-                "--queue-requests", "4") as running:
+                "--max-running", "1", "--queue-requests", "4") as running:
         yield running
 
 

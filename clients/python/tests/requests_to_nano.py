@@ -2,7 +2,7 @@
 
 SHORT = {"gen_length": 32, "steps": 4, "seed": 1}
 
-# Long enough to be left, one token a step, and more than half of what the server runs at a time.
+# Long enough to be left: one token a step.
 LONG = {
     "prompt": "The river flows through the old town.",
     "gen_length": 96,

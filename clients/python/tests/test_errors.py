@@ -95,7 +95,7 @@ def full(server, client):
     running = client.stream(**LONG, progress=True)
     while not isinstance(next(running), Progress):
         pass
-    waiting = [client.stream(**{**LONG, "steps": 6}) for _ in range(4)]
+    waiting = [client.stream(**{**LONG, "steps": 9}) for _ in range(4)]
     for stream in waiting:
         next(stream)
     yield [running, *waiting]
