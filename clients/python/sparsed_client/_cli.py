@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sparsed-client", description="A client of sparsed.")
     parser.add_argument("--address", default="127.0.0.1:8001", metavar="HOST:PORT")
     parser.add_argument("--tls-ca", type=pathlib.Path, metavar="FILE", help="TLS, its authority")
+    parser.add_argument("--tls-cert", type=pathlib.Path, metavar="FILE", help="certificate to show")
+    parser.add_argument("--tls-key", type=pathlib.Path, metavar="FILE", help="its key")
     parser.add_argument("--token-file", type=pathlib.Path, metavar="FILE", help="the bearer token")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="of each call")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -105,8 +107,17 @@ def _chat(client: Client, arguments: argparse.Namespace) -> None:
 def _talk(arguments: argparse.Namespace) -> None:
     token = arguments.token_file and arguments.token_file.read_text().strip()
     roots = arguments.tls_ca and arguments.tls_ca.read_bytes()
+    certificate = None
+    if arguments.tls_cert or arguments.tls_key:
+        if not (arguments.tls_ca and arguments.tls_cert and arguments.tls_key):
+            raise ValueError("--tls-cert and --tls-key need one another, and --tls-ca")
+        certificate = (arguments.tls_cert.read_bytes(), arguments.tls_key.read_bytes())
     with Client(
-        arguments.address, token=token, root_certificates=roots, timeout=arguments.timeout
+        arguments.address,
+        token=token,
+        root_certificates=roots,
+        client_certificate=certificate,
+        timeout=arguments.timeout,
     ) as client:
         if arguments.command == "chat":
             _chat(client, arguments)

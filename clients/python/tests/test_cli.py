@@ -1,6 +1,7 @@
 """The command that the package installs."""
 
 import io
+import itertools
 import json
 import pathlib
 import subprocess
@@ -15,10 +16,8 @@ from sparsed_client._live import show
 
 
 @pytest.fixture
-def flags(target, tmp_path):
-    token = tmp_path / "token"
-    token.write_text(target["token"] + "\n")
-    return ["--address", target["address"], "--token-file", str(token)]
+def flags(target, files):
+    return ["--address", target["address"], *itertools.chain(*files.items())]
 
 
 @pytest.fixture
@@ -78,6 +77,7 @@ def test_errors(run):
     assert errors.startswith("error: INVALID_ARGUMENT: ") and "  sampling.steps: 5 is" in errors
     status, _, errors = run("--tls-ca", "/missing", "generate", "x")
     assert status == 1 and "/missing" in errors
+    assert _cli.main(["--tls-cert", "x", "generate", "x"]) == 1
     with pytest.raises(SystemExit) as usage:
         run("generate", "x", "--remasking", "guess")
     assert usage.value.code == 2

@@ -81,9 +81,17 @@ def test_no_server():
         failure_of(sparsed_client.Unavailable, lambda: next(client.stream("x")))
 
 
+def test_certificates(target):
+    without = {**target, "client_certificate": None}
+    with Client(**without, retries=False) as client:
+        failure_of(sparsed_client.Unavailable, client.models)
+    with pytest.raises(TypeError, match="root_certificates"):
+        Client(**{**target, "root_certificates": None})
+
+
 def test_tokens(target):
     for token, reason in ((None, "TOKEN_MISSING"), ("guess", "TOKEN_INVALID")):
-        with Client(target["address"], token=token) as client:
+        with Client(**{**target, "token": token}) as client:
             assert failure_of(sparsed_client.Unauthenticated, client.models).reason == reason
             assert client.is_serving()
 
@@ -95,7 +103,7 @@ def full(server, client):
     running = client.stream(**LONG, progress=True)
     while not isinstance(next(running), Progress):
         pass
-    waiting = [client.stream(**{**LONG, "steps": 9}) for _ in range(4)]
+    waiting = [client.stream(**{**LONG, "steps": 6}) for _ in range(4)]
     for stream in waiting:
         next(stream)
     yield [running, *waiting]
