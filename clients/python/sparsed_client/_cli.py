@@ -1,0 +1,147 @@
+"""The command `sparsed-client`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import sys
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from ._client import Client
+from ._convert import enum_names
+from ._errors import SparsedError
+from ._requests import OPTION_TABLE, ChatTurn
+from ._terminal import printable
+from ._types import Result
+
+_EXIT_FAILED = 1
+_EXIT_INTERRUPTED = 130
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    """A flag for every option of a generation: --gen-length for gen_length."""
+    group = command.add_argument_group("options", "as proto/sparsed/v1/generation.proto says")
+    for name, (part, field) in OPTION_TABLE.items():
+        kind: dict[str, Any] = {"metavar": "N", "type": int}
+        if field.enum_type is not None:
+            kind = {"choices": [value for number, value in enum_names(field).items() if number]}
+        elif field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+            kind = {"action": argparse.BooleanOptionalAction}
+        elif field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
+            kind = {"metavar": "X", "type": float}
+        elif name == "stop":
+            kind = {"metavar": "TEXT", "action": "append"}
+        elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+            kind = {"metavar": "TEXT"}
+        flag = "--" + name.replace("_", "-")
+        where = f"{part}.{field.name}".lstrip(".")
+        group.add_argument(flag, dest=name, help=where, default=None, **kind)
+    command.add_argument("--live", action="store_true", help="show the canvas denoising")
+    command.add_argument("--json", action="store_true", help="print the whole result")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sparsed-client", description="A client of sparsed.")
+    parser.add_argument("--address", default="127.0.0.1:8001", metavar="HOST:PORT")
+    parser.add_argument("--tls-ca", type=pathlib.Path, metavar="FILE", help="TLS, its authority")
+    parser.add_argument("--tls-cert", type=pathlib.Path, metavar="FILE", help="certificate to show")
+    parser.add_argument("--tls-key", type=pathlib.Path, metavar="FILE", help="its key")
+    parser.add_argument("--token-file", type=pathlib.Path, metavar="FILE", help="the bearer token")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="of each call")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    generate = commands.add_parser("generate", help="continue a text")
+    generate.add_argument("prompt")
+    _add_options(generate)
+    chat = commands.add_parser("chat", help="talk; without --message in turns, until end of file")
+    chat.add_argument("--message", metavar="TEXT", help="one turn, and its answer")
+    _add_options(chat)
+    plot = commands.add_parser("plot-trajectory", help="which step committed which position")
+    plot.add_argument("file", type=pathlib.Path, metavar="FILE.json")
+    plot.add_argument("-o", "--output", type=pathlib.Path, required=True, metavar="FILE.svg")
+    return parser
+
+
+def _print(result: Result, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(dataclasses.asdict(result), indent=1))
+    elif sys.stdout.isatty():
+        print(printable(result.text))
+    else:
+        print(result.text)
+
+
+def _run(client: Client, arguments: argparse.Namespace, **source: Any) -> Result:
+    options = {name: getattr(arguments, name) for name in OPTION_TABLE}
+    if not arguments.live:
+        return client.generate(**source, **options)
+    from rich.console import Console
+
+    from ._live import show
+
+    stream = client.stream(**source, **options, frames=True, progress=True)
+    result = show(stream, Console(stderr=True))
+    assert result is not None  # A stream without an error ends with it.
+    return result
+
+
+def _chat(client: Client, arguments: argparse.Namespace) -> None:
+    if arguments.message is not None:
+        _print(_run(client, arguments, messages=arguments.message), arguments.json)
+        return
+    turns: list[ChatTurn] = []
+    while True:
+        try:
+            text = input("> " if sys.stdin.isatty() else "")
+        except EOFError:
+            return
+        turns.append({"role": "user", "content": text})
+        result = _run(client, arguments, messages=turns)
+        _print(result, arguments.json)
+        turns.append({"role": "assistant", "content": result.text})
+
+
+def _talk(arguments: argparse.Namespace) -> None:
+    token = arguments.token_file and arguments.token_file.read_text().strip()
+    roots = arguments.tls_ca and arguments.tls_ca.read_bytes()
+    certificate = None
+    if arguments.tls_cert or arguments.tls_key:
+        if not (arguments.tls_ca and arguments.tls_cert and arguments.tls_key):
+            raise ValueError("--tls-cert and --tls-key need one another, and --tls-ca")
+        certificate = (arguments.tls_cert.read_bytes(), arguments.tls_key.read_bytes())
+    with Client(
+        arguments.address,
+        token=token,
+        root_certificates=roots,
+        client_certificate=certificate,
+        timeout=arguments.timeout,
+    ) as client:
+        if arguments.command == "chat":
+            _chat(client, arguments)
+        else:
+            _print(_run(client, arguments, prompt=arguments.prompt), arguments.json)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.command == "plot-trajectory":
+            from ._plot import plot_trajectory
+
+            plot_trajectory(arguments.file, arguments.output)
+        else:
+            _talk(arguments)
+    except ModuleNotFoundError as error:
+        extra = "plot" if arguments.command == "plot-trajectory" else "live"
+        print(f"{error}: pip install 'sparsed-client[{extra}]'", file=sys.stderr)
+        return _EXIT_FAILED
+    except (SparsedError, OSError, ValueError) as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return _EXIT_FAILED
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+    return 0

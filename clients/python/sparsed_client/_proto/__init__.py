@@ -1,0 +1,1 @@
+"""Generated messages; generate.sh writes them."""
