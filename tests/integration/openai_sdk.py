@@ -1,0 +1,36 @@
+"""OpenAI's own package, from the virtual environment that has it, and the server it speaks to."""
+
+import os
+import subprocess
+import sys
+
+# Behind the distribution's packages, which the other tests use too.
+sys.path.append(subprocess.run(
+    [os.environ["SPARSED_VENV_PYTHON"], "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+    check=True, capture_output=True, text=True).stdout.strip())
+
+import openai  # noqa: E402
+
+from sparsed_server import Server  # noqa: E402
+
+
+def http_server(*flags, **options):
+    return Server("--http-address", "127.0.0.1:0", *flags, **options)
+
+
+def sdk(server, token="none"):
+    return openai.OpenAI(base_url=f"http://127.0.0.1:{server.http_port}/v1", api_key=token,
+                         max_retries=0, timeout=60)
+
+
+def ask(content="What is 3 + 6671?", **options):
+    """The arguments of a short chat."""
+    return {"model": "nano", "messages": [{"role": "user", "content": content}],
+            "max_tokens": 32, "seed": 1, **options}
+
+
+def long_ask(**options):
+    """One that takes seconds: one token a step, over long context."""
+    content = "The river flows through the old town and the people stand at its banks. " * 40
+    return ask(content, max_tokens=512, **{
+        "extra_body": {"diffusion": {"steps": 512, "stop_at_end": False}}, **options})
