@@ -61,7 +61,7 @@ def test_one_that_leaves_in_the_middle(server):
     assert server.http("/livez")[0] == 200
 
 
-def test_slow_senders_hold_up_nobody_and_are_cut_when_they_pause():
+def test_slow_senders_hold_up_nobody_and_are_cut():
     with Server() as server:
         descriptors = server.metric("process_open_fds")
         slow = []
@@ -89,13 +89,10 @@ def test_slow_senders_hold_up_nobody_and_are_cut_when_they_pause():
             worst = max(worst, time.monotonic() - begin)
             time.sleep(0.1)
         assert worst < 2
+        # A request has five seconds, however steadily its bytes come, and a second more to be told so.
+        assert server.metric("process_open_fds") <= descriptors + 5
         stop.set()
         dripping.join()
-        # Five seconds without a byte, and they are gone.
-        end = time.monotonic() + 10
-        while server.metric("process_open_fds") > descriptors + 5:
-            assert time.monotonic() < end
-            time.sleep(0.1)
         for connection in slow:
             connection.close()
 

@@ -113,7 +113,7 @@ def test_a_body_in_chunks(server):
 
 
 def test_ten_streams_and_a_reader_that_stops():
-    with http_server("--slow-client-seconds", "1") as server, sdk(server) as client:
+    with http_server("--slow-client-seconds", "2") as server, sdk(server) as client:
         questions = [ask(f"What is {i} + 20?") for i in range(10)]
         expected = [client.chat.completions.create(**question).choices[0].message.content
                     for question in questions]

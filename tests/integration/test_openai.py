@@ -139,7 +139,10 @@ def test_tokens_a_full_queue_and_cancelling(tmp_path):
         assert error.type == "permission_error"
 
         client = sdk(server, "secret")
-        streams = [client.chat.completions.create(**long_ask(stream=True)) for _ in range(2)]
+        streams = [client.chat.completions.create(**long_ask(stream=True))]
+        while server.metric("sparsed_requests_running") == 0:
+            time.sleep(0.01)
+        streams.append(client.chat.completions.create(**long_ask(stream=True)))
         assert next(iter(streams[0])).choices[0].delta.role == "assistant"
         error = refusal(openai.RateLimitError,
                         lambda: client.chat.completions.create(**ask()))
