@@ -22,7 +22,7 @@ constexpr milliseconds kSlice(100);
 // take the answer from it.
 constexpr std::chrono::seconds kLinger(1);
 
-TimePoint Now() { return std::chrono::steady_clock::now(); }
+TimePoint SteadyNow() { return std::chrono::steady_clock::now(); }
 
 // What of `events` holds of the socket within `timeout`; errors and hang-ups count as everything.
 short Poll(socket_t socket, short events, Duration timeout) {
@@ -59,9 +59,9 @@ HttpConnection::HttpConnection(socket_t socket, const HttpLimits& limits)
 bool HttpConnection::WaitForRequest() {
   left_bytes_ = limits_.head_bytes;
   unread_ = false;
-  if (begin_ == end_ && !WaitReadable(Now() + limits_.idle_time)) return false;
+  if (begin_ == end_ && !WaitReadable(SteadyNow() + limits_.idle_time)) return false;
   unread_ = true;
-  read_end_ = Now() + limits_.request_time;
+  read_end_ = SteadyNow() + limits_.request_time;
   return true;
 }
 
@@ -71,7 +71,7 @@ bool HttpConnection::alive() const { return Poll(socket_, POLLRDHUP, Duration::z
 
 bool HttpConnection::WaitReadable(TimePoint end) const {
   while (!stop_reading_.load() && !aborted_.load()) {
-    const Duration left = end - Now();
+    const Duration left = end - SteadyNow();
     if (Poll(socket_, POLLIN, std::min<Duration>(left, kSlice)) != 0) return true;
     if (left <= Duration::zero()) return false;
   }
@@ -83,8 +83,8 @@ bool HttpConnection::is_readable() const { return begin_ < end_ || WaitReadable(
 ssize_t HttpConnection::read(char* data, size_t size) {
   if (left_bytes_ == 0) return -1;
   if (begin_ == end_) {
-    if (Now() >= read_end_ || !WaitReadable(read_end_)) {
-      too_slow_ = Now() >= read_end_;
+    if (SteadyNow() >= read_end_ || !WaitReadable(read_end_)) {
+      too_slow_ = SteadyNow() >= read_end_;
       return -1;
     }
     const ssize_t got = recv(socket_, buffer_, sizeof(buffer_), MSG_DONTWAIT);
@@ -100,9 +100,9 @@ ssize_t HttpConnection::read(char* data, size_t size) {
 }
 
 ssize_t HttpConnection::write(const char* data, size_t size) {
-  const TimePoint end = Now() + limits_.write_time;
+  const TimePoint end = SteadyNow() + limits_.write_time;
   for (size_t done = 0; done < size;) {
-    if (aborted_.load() || Now() >= end) return -1;
+    if (aborted_.load() || SteadyNow() >= end) return -1;
     if (Poll(socket_, POLLOUT, kSlice) == 0) continue;
     const ssize_t sent = send(socket_, data + done, size - done, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent >= 0) {
@@ -116,8 +116,8 @@ ssize_t HttpConnection::write(const char* data, size_t size) {
 
 void HttpConnection::Close() {
   shutdown(socket_, SHUT_WR);
-  const TimePoint end = Now() + kLinger;
-  while (unread_ && Now() < end && WaitReadable(end)) {
+  const TimePoint end = SteadyNow() + kLinger;
+  while (unread_ && SteadyNow() < end && WaitReadable(end)) {
     unread_ = recv(socket_, buffer_, sizeof(buffer_), MSG_DONTWAIT) > 0;
   }
   close(socket_);

@@ -19,13 +19,13 @@ namespace {
 using Json = nlohmann::ordered_json;
 using std::chrono::seconds;
 
-constexpr char kJson[] = "application/json";
+constexpr char kJsonType[] = "application/json";
 constexpr char kSse[] = "text/event-stream";
 constexpr char kPing[] = ": ping\n\n";
 constexpr seconds kPingInterval(15);
 // A request has a thread from its first byte to the last of its answer: enough for all that run and
 // wait at the default limits, and for those that are sent slowly beside them.
-constexpr int kThreads = 512;
+constexpr int kHttpThreads = 512;
 constexpr size_t kMaxPathBytes = 1024;
 
 HttpLimits MakeLimits(size_t max_body_bytes, Duration slow_client_time) {
@@ -64,7 +64,7 @@ void Fail(const Failure& failure, const FieldNames& names, httplib::Response& re
     response.set_header("Retry-After", absl::StrCat((*failure.pushback_ms + 999) / 1000));
     response.set_header("retry-after-ms", absl::StrCat(*failure.pushback_ms));
   }
-  response.set_content(OpenAiError(failure, names), kJson);
+  response.set_content(OpenAiError(failure, names), kJsonType);
 }
 
 // What the library, or nobody, has answered.
@@ -75,7 +75,7 @@ void FailUnserved(const httplib::Request& request, httplib::Response& response) 
       OpenAiError(missing ? absl::StrCat("there is no ", request.method, " of this path")
                           : "the request cannot be read",
                   missing ? "not_found_error" : "invalid_request_error", "", ""),
-      kJson);
+      kJsonType);
 }
 
 Json ModelJson(const std::string& name, int64_t created) {
@@ -107,7 +107,7 @@ OpenAiService::OpenAiService(Parts parts)
 
 absl::StatusOr<std::unique_ptr<HttpServer>> OpenAiService::Start(const HostPort& address) {
   auto server = std::make_unique<HttpServer>(
-      kThreads, MakeLimits(parts_.max_body_bytes, parts_.slow_client_time));
+      kHttpThreads, MakeLimits(parts_.max_body_bytes, parts_.slow_client_time));
   AddRoutes(*server);
   SPARSED_RETURN_IF_ERROR(server->Start(address, "--http-address"));
   return server;
@@ -226,7 +226,7 @@ void OpenAiService::Complete(const HttpServer& server, bool chat, const Request&
   };
   const auto ended = call->Serve(keep, kPingInterval, no_ping);
   if (ended) return Fail(*ended, asked.names, response);
-  response.set_content(body, kJson);
+  response.set_content(body, kJsonType);
 }
 
 void OpenAiService::Models(const HttpServer& server, const std::string* id, const Request& request,
@@ -246,12 +246,12 @@ void OpenAiService::Models(const HttpServer& server, const std::string* id, cons
   stats.total_seconds = Seconds(parts_.clock() - arrival);
   parts_.access->Write(info, failure ? &*failure : nullptr, stats);
   if (failure) return Fail(*failure, {}, response);
-  if (id != nullptr) return response.set_content(ModelJson(*id, started_).dump(), kJson);
+  if (id != nullptr) return response.set_content(ModelJson(*id, started_).dump(), kJsonType);
   Json list = {{"object", "list"}, {"data", Json::array()}};
   if (model != nullptr && info.caller.MayUse(model->name)) {
     list["data"].push_back(ModelJson(model->name, started_));
   }
-  response.set_content(list.dump(), kJson);
+  response.set_content(list.dump(), kJsonType);
 }
 
 }  // namespace sparsed::server

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kMaxDepth = 32;  // tools and schemas, which are refused by their names, are deep
+constexpr int kMaxBodyDepth = 32;  // tools and schemas, which are refused by their names, are deep
 
 // Fields that mean nothing here, with the values that say no more than their absence.
 struct Meaningless {
@@ -291,7 +291,7 @@ void Reader::Read(const json& root) {
 
 std::optional<Failure> ParseOpenAi(const std::string& body, OpenAiCall* call) {
   json root;
-  std::string wrong = ParseClientJson(body, kMaxDepth, &root);
+  std::string wrong = ParseClientJson(body, kMaxBodyDepth, &root);
   if (wrong.empty() && !root.is_object()) wrong = "is not a JSON object";
   if (!wrong.empty()) return BadFields(OneViolation("body", wrong));
   Reader reader(call);

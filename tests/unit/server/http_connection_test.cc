@@ -13,7 +13,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr HttpLimits kLimits = {
+constexpr HttpLimits kSmallLimits = {
     .head_bytes = 8,
     .body_bytes = 16,
     .request_time = milliseconds(50),
@@ -25,7 +25,7 @@ constexpr HttpLimits kLimits = {
 // A connection whose client is here too.
 class Pair {
  public:
-  explicit Pair(const HttpLimits& limits = kLimits) {
+  explicit Pair(const HttpLimits& limits = kSmallLimits) {
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets_) == 0);
     connection_ = std::make_unique<HttpConnection>(sockets_[0], limits);
   }
@@ -110,7 +110,7 @@ TEST_CASE("http: a client that goes is noticed, and its end is read") {
 }
 
 TEST_CASE("http: other threads end what a connection waits for") {
-  HttpLimits limits = kLimits;
+  HttpLimits limits = kSmallLimits;
   limits.idle_time = limits.request_time = limits.write_time = std::chrono::minutes(1);
   const auto later = [](auto what) {
     return std::thread([what] {

@@ -9,21 +9,21 @@ namespace {
 
 using nlohmann::json;
 
-OpenAiCall Call(bool chat) {
+OpenAiCall CallOf(bool chat) {
   OpenAiCall call;
   call.chat = chat;
   return call;
 }
 
-OpenAiAnswer Answer(const OpenAiCall& call) { return OpenAiAnswer(call, {"r1", "tiny", 5}); }
+OpenAiAnswer AnswerTo(const OpenAiCall& call) { return OpenAiAnswer(call, {"r1", "tiny", 5}); }
 
-v1::StreamGenerateResponse Block(const std::string& text) {
+v1::StreamGenerateResponse BlockEvent(const std::string& text) {
   v1::StreamGenerateResponse event;
   event.mutable_block()->set_text(text);
   return event;
 }
 
-v1::StreamGenerateResponse Final(const std::string& text) {
+v1::StreamGenerateResponse FinalEvent(const std::string& text) {
   v1::StreamGenerateResponse event;
   event.mutable_final()->set_text(text);
   event.mutable_final()->set_finish_reason(v1::FINISH_REASON_LENGTH);
@@ -34,7 +34,7 @@ v1::StreamGenerateResponse Final(const std::string& text) {
 }
 
 // The data of a stream's events; [DONE] is null.
-std::vector<json> Events(const std::string& bytes) {
+std::vector<json> EventsOf(const std::string& bytes) {
   std::vector<json> events;
   for (size_t at = 0; at < bytes.size();) {
     const size_t end = bytes.find("\n\n", at);
@@ -51,7 +51,7 @@ std::vector<json> Events(const std::string& bytes) {
 }
 
 TEST_CASE("openai: an answer") {
-  const json chat = json::parse(Answer(Call(true)).Body(Final("hi").final()));
+  const json chat = json::parse(AnswerTo(CallOf(true)).Body(FinalEvent("hi").final()));
   CHECK(chat["id"] == "chatcmpl-r1");
   CHECK(chat["object"] == "chat.completion");
   CHECK(chat["created"] == 5);
@@ -63,9 +63,9 @@ TEST_CASE("openai: an answer") {
         json({{"prompt_tokens", 3}, {"completion_tokens", 4}, {"total_tokens", 7}}));
   CHECK(chat["diffusion"]["seed"] == uint64_t{1} << 63);
 
-  v1::GenerateResponse stopped = Final("hi").final();
+  v1::GenerateResponse stopped = FinalEvent("hi").final();
   stopped.set_finish_reason(v1::FINISH_REASON_STOP);
-  const json completion = json::parse(Answer(Call(false)).Body(stopped));
+  const json completion = json::parse(AnswerTo(CallOf(false)).Body(stopped));
   CHECK(completion["id"] == "cmpl-r1");
   CHECK(completion["object"] == "text_completion");
   CHECK(completion["choices"][0]["text"] == "hi");
@@ -73,21 +73,22 @@ TEST_CASE("openai: an answer") {
 }
 
 TEST_CASE("openai: a chat's stream begins with the role and ends with [DONE]") {
-  OpenAiCall call = Call(true);
+  OpenAiCall call = CallOf(true);
   call.include_usage = true;
-  OpenAiAnswer answer = Answer(call);
+  OpenAiAnswer answer = AnswerTo(call);
   v1::StreamGenerateResponse accepted;
   accepted.mutable_accepted();
-  const auto first = Events(answer.Event(accepted));
+  const auto first = EventsOf(answer.Event(accepted));
   REQUIRE(first.size() == 1);
   CHECK(first[0]["object"] == "chat.completion.chunk");
   CHECK(first[0]["choices"][0]["delta"] == json({{"role", "assistant"}, {"content", ""}}));
   CHECK(first[0]["choices"][0]["finish_reason"].is_null());
-  CHECK(Events(answer.Event(Block("h")))[0]["choices"][0]["delta"] == json({{"content", "h"}}));
-  CHECK(answer.Event(Block("")).empty());
-  CHECK(Events(answer.Event(Block("i"))).size() == 1);
+  CHECK(EventsOf(answer.Event(BlockEvent("h")))[0]["choices"][0]["delta"] ==
+        json({{"content", "h"}}));
+  CHECK(answer.Event(BlockEvent("")).empty());
+  CHECK(EventsOf(answer.Event(BlockEvent("i"))).size() == 1);
 
-  const auto end = Events(answer.Event(Final("hi")));
+  const auto end = EventsOf(answer.Event(FinalEvent("hi")));
   REQUIRE(end.size() == 3);
   CHECK(end[0]["choices"][0]["finish_reason"] == "length");
   CHECK(end[0]["choices"][0]["delta"] == json::object());
@@ -97,14 +98,14 @@ TEST_CASE("openai: a chat's stream begins with the role and ends with [DONE]") {
 }
 
 TEST_CASE("openai: a frame has its own event and no choices") {
-  OpenAiAnswer answer = Answer(Call(true));
+  OpenAiAnswer answer = AnswerTo(CallOf(true));
   v1::StreamGenerateResponse event;
   event.mutable_frame()->set_step(2);
   event.mutable_frame()->add_token_ids(9);
   event.mutable_frame()->set_text("a");
   const std::string bytes = answer.Event(event);
   CHECK(bytes.rfind("event: diffusion_frame\ndata: {", 0) == 0);
-  const json frame = Events(bytes)[0];
+  const json frame = EventsOf(bytes)[0];
   CHECK(frame["choices"].empty());
   CHECK(frame["frame"] == json({{"step", 2}, {"text", "a"}, {"token_ids", {9}}}));
 }
@@ -112,23 +113,23 @@ TEST_CASE("openai: a frame has its own event and no choices") {
 // What the stream of an infill gives for these blocks of "before" + hole + "ending".
 std::string Infilled(const std::string& before, const std::string& hole, const std::string& ending,
                      size_t piece) {
-  OpenAiCall call = Call(false);
+  OpenAiCall call = CallOf(false);
   v1::Infill* infill = call.request.mutable_infill();
   if (!before.empty()) infill->add_parts()->set_text(before);
   infill->add_parts()->set_hole_tokens(4);
   infill->add_parts()->set_text(ending);
-  OpenAiAnswer answer = Answer(call);
+  OpenAiAnswer answer = AnswerTo(call);
   const std::string all = before + hole + ending;
   std::string bytes;
   for (size_t at = 0; at < all.size(); at += piece) {
-    bytes += answer.Event(Block(all.substr(at, piece)));
+    bytes += answer.Event(BlockEvent(all.substr(at, piece)));
   }
-  v1::StreamGenerateResponse end = Final(all);
+  v1::StreamGenerateResponse end = FinalEvent(all);
   end.mutable_final()->add_hole_texts(hole);
   bytes += answer.Event(end);
   CHECK(json::parse(answer.Body(end.final()))["choices"][0]["text"] == hole);
   std::string text;
-  const auto events = Events(bytes);
+  const auto events = EventsOf(bytes);
   CHECK(events.back().is_null());
   for (const json& event : events) {
     if (!event.is_null()) text += event["choices"][0]["text"].get<std::string>();
