@@ -6,7 +6,7 @@ namespace sparsed::server {
 namespace {
 
 // How often it is looked whether the client is still there.
-constexpr std::chrono::milliseconds kLook(20);
+constexpr std::chrono::milliseconds kLook(50);
 
 }  // namespace
 
