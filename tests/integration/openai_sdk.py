@@ -27,9 +27,15 @@ def sdk(server, token="none"):
 
 
 def ask(content="What is 3 + 6671?", **options):
-    """The arguments of a short chat."""
+    """The arguments of a short chat, of 4 steps."""
     return {"model": "nano", "messages": [{"role": "user", "content": content}],
-            "max_tokens": 32, "seed": 1, **options}
+            "max_tokens": 32, "seed": 1, "extra_body": {"diffusion": {"steps": 4}}, **options}
+
+
+def flat(arguments):
+    """What the package makes of them: the request's JSON."""
+    rest = {name: value for name, value in arguments.items() if name != "extra_body"}
+    return {**arguments.get("extra_body", {}), **rest}
 
 
 def long_ask(**options):

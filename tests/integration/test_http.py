@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from openai_sdk import ask, http_server, sdk
+from openai_sdk import ask, flat, http_server, sdk
 
 CHAT = "/v1/chat/completions"
 
@@ -43,7 +43,7 @@ def exchange(server, data):
 
 
 def post(server, body, path=CHAT, *headers):
-    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    body = body if isinstance(body, bytes) else json.dumps(flat(body)).encode()
     return exchange(server, head_of(path, body, *headers) + body)
 
 
@@ -104,7 +104,7 @@ def test_what_is_refused(server, data, status):
 
 
 def test_a_body_in_chunks(server):
-    body = json.dumps(ask()).encode()
+    body = json.dumps(flat(ask())).encode()
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(body[i:i + 7]), body[i:i + 7])
                       for i in range(0, len(body), 7))
     head, answer = exchange(server, f"POST {CHAT} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -119,8 +119,8 @@ def test_ten_streams_and_a_reader_that_stops():
                     for question in questions]
         # Frames of 512 tokens, of which nothing is read.
         slow = connect(server, receive_bytes=4096)
-        body = json.dumps(ask(max_tokens=512, stream=True, diffusion={
-            "steps": 512, "stop_at_end": False, "stream_frames": True})).encode()
+        body = json.dumps(flat(ask(max_tokens=512, stream=True, diffusion={
+            "steps": 512, "stop_at_end": False, "stream_frames": True}))).encode()
         slow.sendall(head_of(CHAT, body, "x-request-id: slow") + body)
 
         def read(question):
@@ -147,8 +147,8 @@ def test_draining_ends_streams_and_stops():
     with http_server("--drain-timeout-seconds", "0") as server:
         with connect(server) as idle, connect(server) as half, connect(server) as running:
             half.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Le")
-            body = json.dumps(ask(max_tokens=512, stream=True, diffusion={
-                "steps": 512, "stop_at_end": False})).encode()
+            body = json.dumps(flat(ask(max_tokens=512, stream=True, diffusion={
+                "steps": 512, "stop_at_end": False}))).encode()
             running.sendall(head_of(CHAT, body) + body)
             assert running.recv(1000)
             begin = time.monotonic()
