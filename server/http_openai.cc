@@ -28,14 +28,13 @@ constexpr seconds kPingInterval(15);
 constexpr int kHttpThreads = 512;
 constexpr size_t kMaxPathBytes = 1024;
 
-HttpLimits MakeLimits(size_t max_body_bytes, Duration slow_client_time) {
+HttpLimits MakeLimits(size_t max_body_bytes, Duration write_time) {
   HttpLimits limits;
   limits.head_bytes = 16 << 10;
   limits.body_bytes = max_body_bytes + max_body_bytes / 8;  // sent in chunks it is longer
   limits.request_time = seconds(30);
   limits.idle_time = seconds(5);
-  // A stream that is not read is ended after one time, and cut after another; that comes first.
-  limits.write_time = slow_client_time * 3;
+  limits.write_time = write_time;
   limits.send_buffer_bytes = 64 << 10;
   return limits;
 }
@@ -106,8 +105,8 @@ OpenAiService::OpenAiService(Parts parts)
     : parts_(std::move(parts)), started_(SecondsSinceEpoch()) {}
 
 absl::StatusOr<std::unique_ptr<HttpServer>> OpenAiService::Start(const HostPort& address) {
-  auto server = std::make_unique<HttpServer>(
-      kHttpThreads, MakeLimits(parts_.max_body_bytes, parts_.slow_client_time));
+  auto server = std::make_unique<HttpServer>(kHttpThreads,
+                                             MakeLimits(parts_.max_body_bytes, parts_.write_time));
   AddRoutes(*server);
   SPARSED_RETURN_IF_ERROR(server->Start(address, "--http-address"));
   return server;

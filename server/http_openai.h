@@ -32,7 +32,7 @@ class OpenAiService {
     OpenStreams* open_streams = nullptr;
     Clock clock;
     size_t max_body_bytes = 0;
-    Duration slow_client_time{};
+    Duration write_time{};  // longer than slow readers are borne with
   };
   explicit OpenAiService(Parts parts);
 

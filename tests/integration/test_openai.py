@@ -101,7 +101,7 @@ def test_refusals_name_the_field(client):
                            ({"extra_body": {"diffusion": {"steps": 5, "block_length": 8}}},
                             "diffusion.steps"),
                            ({"temperature": -1}, "temperature"),
-                           ({"max_tokens": 100000}, "max_tokens")]:
+                           ({"max_tokens": 100000, "extra_body": {}}, "max_tokens")]:
         error = refusal(openai.BadRequestError,
                         lambda: client.chat.completions.create(**ask(**options)))
         assert error.param == param and error.type == "invalid_request_error"
