@@ -36,7 +36,8 @@ class OpenAiFixture : public ValidateFixture {
     REQUIRE(failure.has_value());
     CHECK(failure->code() == grpc::StatusCode::INVALID_ARGUMENT);
     std::map<std::string, std::string> wrong;
-    for (const auto& one : DetailOf<google::rpc::BadRequest>(*failure).field_violations()) {
+    const auto bad = DetailOf<google::rpc::BadRequest>(*failure);
+    for (const auto& one : bad.field_violations()) {
       wrong[JsonField(call.names, one.field())] = one.description();
     }
     return wrong;
