@@ -168,8 +168,7 @@ ModelService::Parts App::ModelParts() const {
 OpenAiService::Parts App::OpenAiParts() {
   return {&state_, &submitter_, &access_, &entry_, &open_streams_, clock_,
           static_cast<size_t>(config_.max_message_bytes()),
-          // A stream that nobody reads is ended by the supervisor, which needs two times.
-          ToDuration(config_.max_request_seconds + 3 * config_.slow_client_seconds)};
+          ToDuration(config_.slow_client_seconds)};
 }
 
 absl::Status App::Listen() {

@@ -244,6 +244,10 @@ Failure BodyTooSlow() {
               "body_too_slow");
 }
 
+Failure ConnectionsFull(int64_t limit) {
+  return Unavailable(absl::StrCat("all ", limit, " connections are in use"), "connections_full");
+}
+
 Failure ModelForbidden(const std::string& model) {
   const std::string shown = Shorten(model, kMaxDescriptionBytes);
   Failure failure =

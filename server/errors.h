@@ -61,6 +61,8 @@ Failure TokenInvalid();
 Failure BodyTooLarge(int64_t limit);
 // DEADLINE_EXCEEDED: an HTTP request that did not arrive in time.
 Failure BodyTooSlow();
+// UNAVAILABLE with RetryInfo: no connection of HTTP is free.
+Failure ConnectionsFull(int64_t limit);
 // PERMISSION_DENIED with ErrorInfo MODEL_FORBIDDEN.
 Failure ModelForbidden(const std::string& model);
 Failure Cancelled();

@@ -74,7 +74,11 @@ std::optional<Failure> HttpCall::Serve(const Write& write, Duration interval,
     }
     if (!connection_->is_writable()) MarkCancelled();
     if (event) {
-      WriteDone(write(*event));
+      // By OpenStreams: it knows whether anything waits that the client should have read.
+      connection_->SetWatched(true);
+      const bool written = write(*event);
+      connection_->SetWatched(false);
+      WriteDone(written);
       idle_since = std::chrono::steady_clock::now();
     } else if (std::chrono::steady_clock::now() - idle_since >= interval) {
       if (!idle()) MarkCancelled();

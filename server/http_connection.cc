@@ -102,7 +102,7 @@ ssize_t HttpConnection::read(char* data, size_t size) {
 ssize_t HttpConnection::write(const char* data, size_t size) {
   const TimePoint end = SteadyNow() + limits_.write_time;
   for (size_t done = 0; done < size;) {
-    if (aborted_.load() || SteadyNow() >= end) return -1;
+    if (aborted_.load() || (!watched_ && SteadyNow() >= end)) return -1;
     if (Poll(socket_, POLLOUT, kSlice) == 0) continue;
     const ssize_t sent = send(socket_, data + done, size - done, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent >= 0) {

@@ -17,7 +17,7 @@ struct HttpLimits {
   size_t body_bytes = 0;      // of its body, as it travels
   Duration request_time{};    // from a request's first byte to its last
   Duration idle_time{};       // until its first byte
-  Duration write_time{};      // of one write
+  Duration write_time{};      // of one write, unless it is watched
   int requests = 1;           // then it is closed
   int send_buffer_bytes = 0;  // of the socket; 0: the system's
 };
@@ -33,6 +33,8 @@ class HttpConnection final : public httplib::Stream {
   void HeadDone();
   // Whether more of the request may come than has been read.
   void SetUnread(bool unread) { unread_ = unread; }
+  // A write that is watched lasts as long as it takes: whoever watches it calls Abort.
+  void SetWatched(bool watched) { watched_ = watched; }
   // The client is there: it has not closed its side.
   bool alive() const;
   bool too_slow() const { return too_slow_; }  // the request did not come in time
@@ -64,6 +66,7 @@ class HttpConnection final : public httplib::Stream {
   size_t left_bytes_ = 0;  // that may still be read of this head or body
   TimePoint read_end_;
   bool unread_ = false;
+  bool watched_ = false;
   bool too_slow_ = false;
   std::atomic<bool> stop_reading_ = false;
   std::atomic<bool> aborted_ = false;

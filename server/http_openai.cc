@@ -35,7 +35,7 @@ HttpLimits MakeLimits(size_t max_body_bytes, Duration write_time) {
   limits.request_time = seconds(30);
   limits.idle_time = seconds(5);
   limits.write_time = write_time;
-  limits.send_buffer_bytes = 64 << 10;
+  limits.send_buffer_bytes = 16 << 10;
   return limits;
 }
 
@@ -107,9 +107,24 @@ OpenAiService::OpenAiService(Parts parts)
 absl::StatusOr<std::unique_ptr<HttpServer>> OpenAiService::Start(const HostPort& address) {
   auto server = std::make_unique<HttpServer>(kHttpThreads,
                                              MakeLimits(parts_.max_body_bytes, parts_.write_time));
+  server->set_full_answer([this] { return FullAnswer(); });
   AddRoutes(*server);
   SPARSED_RETURN_IF_ERROR(server->Start(address, "--http-address"));
   return server;
+}
+
+std::string OpenAiService::FullAnswer() const {
+  const Failure failure = ConnectionsFull(kHttpThreads);
+  parts_.access->CountRejection(failure);
+  httplib::Response response;
+  Fail(failure, {}, response);
+  response.set_header("Connection", "close");
+  response.set_header("Content-Length", absl::StrCat(response.body.size()));
+  std::string answer = absl::StrCat("HTTP/1.1 ", response.status, " Service Unavailable\r\n");
+  for (const auto& [name, value] : response.headers) {
+    absl::StrAppend(&answer, name, ": ", value, "\r\n");
+  }
+  return absl::StrCat(answer, "\r\n", response.body);
 }
 
 void OpenAiService::AddRoutes(HttpServer& server) {

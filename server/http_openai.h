@@ -32,7 +32,7 @@ class OpenAiService {
     OpenStreams* open_streams = nullptr;
     Clock clock;
     size_t max_body_bytes = 0;
-    Duration write_time{};  // longer than slow readers are borne with
+    Duration write_time{};  // of what is no stream's event
   };
   explicit OpenAiService(Parts parts);
 
@@ -45,6 +45,8 @@ class OpenAiService {
   using Response = httplib::Response;
 
   void AddRoutes(HttpServer& server);
+  // To who comes while all threads have a connection.
+  std::string FullAnswer() const;
   void Complete(const HttpServer& server, bool chat, const Request& request, Response& response,
                 const httplib::ContentReader& reader) const;
   // The call up to its generation: who asks, and for what.

@@ -11,6 +11,11 @@ namespace sparsed::server {
 namespace {
 
 constexpr std::chrono::seconds kStopGrace(1);
+// They only turn away, which takes no time; without them who comes too many would wait in a list
+// that nothing bounds.
+constexpr int kSpareThreads = 4;
+constexpr char kFullAnswer[] =
+    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 // The library's default shares a port that is taken, in silence.
 void SetSocketOptions(socket_t socket) {
@@ -25,8 +30,11 @@ bool AnnouncesBody(const httplib::Request& request) {
 
 }  // namespace
 
-HttpServer::HttpServer(int threads, const HttpLimits& limits) : limits_(limits) {
-  new_task_queue = [threads] { return new httplib::ThreadPool(static_cast<size_t>(threads)); };
+HttpServer::HttpServer(int threads, const HttpLimits& limits)
+    : threads_(threads), limits_(limits), full_answer_([] { return std::string(kFullAnswer); }) {
+  new_task_queue = [threads] {
+    return new httplib::ThreadPool(static_cast<size_t>(threads + kSpareThreads));
+  };
   set_socket_options(SetSocketOptions);
   set_tcp_nodelay(true);
 }
@@ -74,6 +82,32 @@ std::shared_ptr<HttpConnection> HttpServer::ConnectionOf(const httplib::Request&
 }
 
 bool HttpServer::process_and_close_socket(socket_t socket) {
+  {
+    std::unique_lock lock(mu_);
+    if (serving_ == threads_) {
+      lock.unlock();
+      TurnAway(socket);
+      return false;
+    }
+    ++serving_;
+  }
+  Serve(socket);
+  const std::lock_guard lock(mu_);
+  --serving_;
+  return true;
+}
+
+void HttpServer::TurnAway(socket_t socket) const {
+  const std::string answer = full_answer_();
+  send(socket, answer.data(), answer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  shutdown(socket, SHUT_WR);
+  // To close with bytes unread is to take the answer back.
+  char sent_so_far[16 << 10];
+  recv(socket, sent_so_far, sizeof(sent_so_far), MSG_DONTWAIT);
+  close(socket);
+}
+
+void HttpServer::Serve(socket_t socket) {
   const auto connection = std::make_shared<HttpConnection>(socket, limits_);
   const auto ask = [&](const httplib::Request* request) {
     const std::lock_guard lock(mu_);
@@ -99,7 +133,6 @@ bool HttpServer::process_and_close_socket(socket_t socket) {
     if (open_.empty()) idle_.notify_all();
   }
   connection->Close();
-  return ok;
 }
 
 }  // namespace sparsed::server

@@ -15,7 +15,8 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture(scope="module")
 def server():
-    with http_server("--max-message-mib", "1") as running:
+    with http_server("--max-message-mib", "1", "--slow-client-seconds", "2",
+                     "--drain-timeout-seconds", "0") as running:
         yield running
 
 
@@ -112,49 +113,88 @@ def test_a_body_in_chunks(server):
     assert head.startswith("HTTP/1.1 200") and json.loads(answer)["choices"]
 
 
-def test_ten_streams_and_a_reader_that_stops():
-    with http_server("--slow-client-seconds", "2") as server, sdk(server) as client:
+def stream_of(client, question):
+    """What the chunks of an answer join to."""
+    with client.chat.completions.create(**question, stream=True) as stream:
+        return "".join(choice.delta.content or "" for chunk in stream for choice in chunk.choices)
+
+
+def begin_stream(server, question, *headers):
+    """A connection whose client takes little in at a time, and has asked for a stream of a text."""
+    connection = connect(server, receive_bytes=4096)
+    body = json.dumps(flat({**question, "stream": True})).encode()
+    connection.sendall(head_of("/v1/completions", body, *headers) + body)
+    return connection
+
+
+def text_of(max_tokens, steps, **options):
+    """The arguments of a text of so many tokens, of which eight come at a time."""
+    return {"model": "nano", "prompt": "The river", "max_tokens": max_tokens, "seed": 1,
+            "extra_body": {"diffusion": {"steps": steps, "block_length": 8, "stop_at_end": False,
+                                         **options}}}
+
+
+def read_slowly(connection):
+    data = b""
+    while part := connection.recv(2000):
+        data += part
+        time.sleep(0.01)
+    events = unchunk(data.partition(b"\r\n\r\n")[2]).split("\n\n")
+    assert events[-2:] == ["data: [DONE]", ""]
+    chunks = [json.loads(event.removeprefix("data: ")) for event in events if "data: {" in event[:7]]
+    return "".join(choice["text"] for chunk in chunks for choice in chunk["choices"])
+
+
+def read_when_ended(server, request_id, connection):
+    server.wait_for("access", 60, request_id=request_id)
+    return connection.makefile("rb").read()
+
+
+def test_ten_streams_slow_readers_and_some_that_stop(server):
+    with sdk(server) as client, ThreadPoolExecutor(12) as pool:
         questions = [ask(f"What is {i} + 20?") for i in range(10)]
         expected = [client.chat.completions.create(**question).choices[0].message.content
                     for question in questions]
-        # Frames of 512 tokens, of which nothing is read.
-        slow = connect(server, receive_bytes=4096)
-        body = json.dumps(flat(ask(max_tokens=512, stream=True, diffusion={
-            "steps": 512, "stop_at_end": False, "stream_frames": True}))).encode()
-        slow.sendall(head_of(CHAT, body, "x-request-id: slow") + body)
-
-        def read(question):
-            with client.chat.completions.create(**question, stream=True) as stream:
-                return "".join(choice.delta.content or "" for chunk in stream
-                               for choice in chunk.choices)
-        end = time.monotonic() + 60
-        with ThreadPoolExecutor(10) as pool:
-            while True:
-                assert list(pool.map(read, questions)) == expected
-                if server.metric("sparsed_slow_clients_total") > 0:
-                    break
-                assert time.monotonic() < end
-        line = server.wait_for("access", 10, request_id="slow")
+        assert len(set(expected)) > 1
+        whole = client.completions.create(**text_of(64, 16)).choices[0].text
+        # Of two nothing is read; then one reads on and one never does.
+        endless = text_of(256, 256, stream_frames=True)
+        stopped = [begin_stream(server, endless, f"x-request-id: stopped-{i}") for i in range(2)]
+        slow = pool.submit(read_slowly, begin_stream(server, text_of(64, 16, stream_frames=True)))
+        late = pool.submit(read_when_ended, server, "stopped-0", stopped[0])
+        rounds = 0
+        while not late.done():
+            assert list(pool.map(lambda question: stream_of(client, question), questions)) == expected
+            rounds += 1
+        assert rounds > 0
+        assert slow.result() == whole
+        received = late.result()
+    assert b'"code":"slow_consumer"' in received and b"[DONE]" not in received
+    for i in range(2):
+        line = server.wait_for("access", 10, request_id=f"stopped-{i}")
         assert line["reason"] == "slow_consumer" and line["status"] == 429
-        # It is told why, if it reads on before it is cut.
-        received = slow.makefile("rb").read().decode()
-        assert '"code":"slow_consumer"' in received and "[DONE]" not in received
-        slow.close()
-        server.wait_until_idle(5)
+        assert 0 < line["steps"] < 256
+    server.wait_until_idle(5)
+    end = time.monotonic() + 20
+    while server.metric("sparsed_slow_clients_total") < 3:  # two were warned, one is cut
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    received = stopped[1].makefile("rb").read()
+    assert b"slow_consumer" not in received and b"[DONE]" not in received
+    for connection in stopped:
+        connection.close()
 
 
-def test_draining_ends_streams_and_stops():
-    with http_server("--drain-timeout-seconds", "0") as server:
-        with connect(server) as idle, connect(server) as half, connect(server) as running:
-            half.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Le")
-            body = json.dumps(flat(ask(max_tokens=512, stream=True, diffusion={
-                "steps": 512, "stop_at_end": False}))).encode()
-            running.sendall(head_of(CHAT, body) + body)
+def test_draining_ends_streams_and_stops(server):
+    """The last: the server is gone then."""
+    with connect(server) as idle, connect(server) as half:
+        half.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Le")
+        with begin_stream(server, text_of(256, 256)) as running:
             assert running.recv(1000)
             begin = time.monotonic()
             server.process.send_signal(signal.SIGTERM)
             received = running.makefile("rb").read().decode()
-            assert '"code":"drain_timeout"' in received and "[DONE]" not in received
-            assert server.process.wait(10) == 0
-            assert time.monotonic() - begin < 5
-            assert idle.recv(10) == b""
+        assert '"code":"drain_timeout"' in received and "[DONE]" not in received
+        assert server.process.wait(10) == 0
+        assert time.monotonic() - begin < 5
+        assert idle.recv(10) == b""

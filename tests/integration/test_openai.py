@@ -9,15 +9,24 @@ from openai_sdk import ask, http_server, long_ask, openai, sdk
 from sparsed_server import g
 
 
+TOKEN = "secret"
+
+
 @pytest.fixture(scope="module")
-def server():
-    with http_server() as running:
+def server(tmp_path_factory):
+    """With tokens, and with room for one request that runs and one that waits."""
+    tokens = tmp_path_factory.mktemp("openai") / "tokens"
+    lines = ["me:" + hashlib.sha256(TOKEN.encode()).hexdigest(),
+             "other:" + hashlib.sha256(b"limited").hexdigest() + ":elsewhere"]
+    tokens.write_text("\n".join(lines) + "\n")
+    with http_server("--auth-token-file", str(tokens), "--max-running", "1",
+                     "--queue-requests", "1") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def client(server):
-    with sdk(server) as made:
+    with sdk(server, TOKEN) as made:
         yield made
 
 
@@ -39,7 +48,8 @@ def test_chat_answers_as_grpc_does(server, client):
     answer = client.chat.completions.create(**ask())
     same = server.client.generate(g.GenerateRequest(
         chat=g.Chat(messages=[g.ChatMessage(role="user", content="What is 3 + 6671?")]),
-        sampling=g.SamplingOptions(gen_length=32, steps=4, seed=1)))
+        sampling=g.SamplingOptions(gen_length=32, steps=4, seed=1)),
+        metadata=[("authorization", f"Bearer {TOKEN}")])
     assert answer.choices[0].message.content == same.text != ""
     assert answer.choices[0].message.role == "assistant"
     assert answer.choices[0].finish_reason == "stop"
@@ -123,41 +133,37 @@ def test_ids_traces_log_and_metrics(server, client):
     assert server.metric('sparsed_requests_total{outcome="ok",surface="openai"}') >= 1
 
 
-def test_tokens_a_full_queue_and_cancelling(tmp_path):
-    lines = ["me:" + hashlib.sha256(b"secret").hexdigest(),
-             "other:" + hashlib.sha256(b"limited").hexdigest() + ":elsewhere"]
-    (tmp_path / "tokens").write_text("\n".join(lines) + "\n")
-    with http_server("--auth-token-file", str(tmp_path / "tokens"), "--max-running", "1",
-                     "--queue-requests", "1") as server:
-        error = refusal(openai.AuthenticationError, lambda: sdk(server, "no").models.list())
+def test_tokens(server):
+    with sdk(server, "no") as stranger, sdk(server, "limited") as guest:
+        error = refusal(openai.AuthenticationError, lambda: stranger.models.list())
         assert error.code == "invalid_api_key"
         assert error.response.headers["www-authenticate"] == "Bearer"
-        refusal(openai.AuthenticationError,
-                lambda: sdk(server, "no").chat.completions.create(**ask()))
-        assert list(sdk(server, "limited").models.list()) == []
+        refusal(openai.AuthenticationError, lambda: stranger.chat.completions.create(**ask()))
+        assert list(guest.models.list()) == []
         error = refusal(openai.PermissionDeniedError,
-                        lambda: sdk(server, "limited").chat.completions.create(**ask()))
+                        lambda: guest.chat.completions.create(**ask()))
         assert error.type == "permission_error"
 
-        client = sdk(server, "secret")
-        streams = [client.chat.completions.create(**long_ask(stream=True))]
-        while server.metric("sparsed_requests_running") == 0:
-            time.sleep(0.01)
-        streams.append(client.chat.completions.create(**long_ask(stream=True)))
-        assert next(iter(streams[0])).choices[0].delta.role == "assistant"
-        error = refusal(openai.RateLimitError,
-                        lambda: client.chat.completions.create(**ask()))
-        assert error.code == "queue_full" and int(error.response.headers["retry-after"]) >= 1
 
-        # Who closes a stream, or leaves while waiting, gives the place back within a step.
-        for stream in streams:
-            stream.close()
-        server.wait_until_idle(5)
-        line = server.wait_for("access", code="CANCELLED", surface="openai")
-        assert line["status"] == 499
-        assert server.metric('sparsed_requests_total{outcome="cancelled",surface="openai"}') == 2
-        with pytest.raises(openai.APITimeoutError):
-            client.with_options(timeout=0.5).chat.completions.create(**long_ask())
-        server.wait_until_idle(5)
-        assert server.metric('sparsed_requests_total{outcome="cancelled",surface="openai"}') == 3
-        assert client.chat.completions.create(**ask()).choices[0].message.content
+def test_a_full_queue_and_cancelling(server, client):
+    streams = [client.chat.completions.create(**long_ask(stream=True))]
+    while server.metric("sparsed_requests_running") == 0:
+        time.sleep(0.01)
+    streams.append(client.chat.completions.create(**long_ask(stream=True)))
+    assert next(iter(streams[0])).choices[0].delta.role == "assistant"
+    error = refusal(openai.RateLimitError, lambda: client.chat.completions.create(**ask()))
+    assert error.code == "queue_full" and int(error.response.headers["retry-after"]) >= 1
+
+    # Who closes a stream, or leaves while waiting, gives the place back within a step.
+    for stream in streams:
+        stream.close()
+    server.wait_until_idle(5)
+    line = server.wait_for("access", code="CANCELLED", surface="openai")
+    assert line["status"] == 499
+    cancelled = 'sparsed_requests_total{outcome="cancelled",surface="openai"}'
+    assert server.metric(cancelled) == 2
+    with pytest.raises(openai.APITimeoutError):
+        client.with_options(timeout=0.3).chat.completions.create(**long_ask())
+    server.wait_until_idle(5)
+    assert server.metric(cancelled) == 3
+    assert client.chat.completions.create(**ask()).choices[0].message.content

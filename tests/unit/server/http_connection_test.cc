@@ -1,60 +1,17 @@
 #include "server/http_connection.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <string>
 #include <thread>
 
-#include "tests/testing/catch.h"
+#include "tests/unit/server/http_pair.h"
 
 namespace sparsed::server {
 namespace {
 
 using std::chrono::milliseconds;
 
-constexpr HttpLimits kSmallLimits = {
-    .head_bytes = 8,
-    .body_bytes = 16,
-    .request_time = milliseconds(50),
-    .idle_time = milliseconds(20),
-    .write_time = milliseconds(50),
-    .send_buffer_bytes = 4096,
-};
-
-// A connection whose client is here too.
-class Pair {
- public:
-  explicit Pair(const HttpLimits& limits = kSmallLimits) {
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets_) == 0);
-    connection_ = std::make_unique<HttpConnection>(sockets_[0], limits);
-  }
-  ~Pair() {
-    connection_->Close();
-    Leave();
-  }
-  HttpConnection& server() { return *connection_; }
-  void Send(const std::string& bytes) {
-    REQUIRE(send(sockets_[1], bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
-  }
-  void Leave() {
-    if (sockets_[1] >= 0) close(sockets_[1]);
-    sockets_[1] = -1;
-  }
-  // Up to `size` bytes of the request.
-  std::string Read(size_t size) {
-    std::string bytes(size, '\0');
-    const ssize_t got = connection_->read(bytes.data(), size);
-    return got < 0 ? "failed" : bytes.substr(0, static_cast<size_t>(got));
-  }
-
- private:
-  int sockets_[2] = {-1, -1};
-  std::unique_ptr<HttpConnection> connection_;
-};
-
 TEST_CASE("http: head and body have their own limits, however they come") {
-  Pair pair;
+  HttpPair pair;
   pair.Send("0123456789012345678901234567890123456789");
   REQUIRE(pair.server().WaitForRequest());
   CHECK(pair.Read(5) == "01234");
@@ -67,14 +24,14 @@ TEST_CASE("http: head and body have their own limits, however they come") {
 }
 
 TEST_CASE("http: a request has its time, and so has its beginning") {
-  Pair pair;
+  HttpPair pair;
   CHECK_FALSE(pair.server().WaitForRequest());
   pair.Send("a");
   REQUIRE(pair.server().WaitForRequest());
   CHECK(pair.Read(5) == "a");
   std::thread dripping([&pair] {
     for (int i = 0; i < 7; ++i) {
-      std::this_thread::sleep_for(milliseconds(15));
+      std::this_thread::sleep_for(milliseconds(30));
       pair.Send("b");
     }
   });
@@ -91,14 +48,28 @@ TEST_CASE("http: a request has its time, and so has its beginning") {
 }
 
 TEST_CASE("http: a write ends though nobody reads") {
-  Pair pair;
+  HttpPair pair;
   const std::string much(1 << 20, 'x');
   CHECK(pair.server().write(much.data(), much.size()) == -1);
   CHECK(pair.server().alive());
 }
 
+TEST_CASE("http: a write that is watched lasts until it is aborted") {
+  HttpPair pair;
+  pair.server().SetWatched(true);
+  std::thread watching([&pair] {
+    std::this_thread::sleep_for(2 * kSmallLimits.write_time);
+    pair.server().Abort();
+  });
+  const TimePoint begin = std::chrono::steady_clock::now();
+  const std::string much(1 << 20, 'x');
+  CHECK(pair.server().write(much.data(), much.size()) == -1);
+  CHECK(std::chrono::steady_clock::now() - begin >= 2 * kSmallLimits.write_time);
+  watching.join();
+}
+
 TEST_CASE("http: a client that goes is noticed, and its end is read") {
-  Pair pair;
+  HttpPair pair;
   CHECK(pair.server().is_writable());
   pair.Send("a");
   pair.Leave();
@@ -119,13 +90,13 @@ TEST_CASE("http: other threads end what a connection waits for") {
     });
   };
   {
-    Pair pair(limits);
+    HttpPair pair(limits);
     std::thread stop = later([&pair] { pair.server().StopReading(); });
     CHECK_FALSE(pair.server().WaitForRequest());
     stop.join();
     CHECK(pair.server().write("x", 1) == 1);
   }
-  Pair pair(limits);
+  HttpPair pair(limits);
   std::thread stop = later([&pair] { pair.server().Abort(); });
   const std::string much(1 << 20, 'x');
   CHECK(pair.server().write(much.data(), much.size()) == -1);
