@@ -1,6 +1,7 @@
 """OpenAI's interface, by OpenAI's own Python package."""
 
 import hashlib
+import pathlib
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from sparsed_server import g
 
 
 TOKEN = "secret"
+GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "openai.md"
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,16 @@ def refusal(error_type, call):
         call()
     assert set(caught.value.body) == {"message", "type", "param", "code"}
     return caught.value
+
+
+def test_the_guide_prints_what_it_says(server, capsys):
+    text = GUIDE.read_text()
+    code = text.partition("```python\n")[2].partition("```")[0]
+    printed = text.partition("It prints:\n\n```\n")[2].partition("```")[0]
+    assert "127.0.0.1:8000" in code and 'api_key="none"' in code
+    exec(code.replace("127.0.0.1:8000", f"127.0.0.1:{server.http_port}").replace(
+        'api_key="none"', f'api_key="{TOKEN}"'), {})
+    assert capsys.readouterr().out == printed != ""
 
 
 def test_models(client):
