@@ -166,7 +166,12 @@ ModelService::Parts App::ModelParts() const {
 }
 
 OpenAiService::Parts App::OpenAiParts() {
-  return {&state_, &submitter_, &access_, &entry_, &open_streams_, clock_,
+  return {&state_,
+          &submitter_,
+          &access_,
+          &entry_,
+          &open_streams_,
+          clock_,
           static_cast<size_t>(config_.max_message_bytes()),
           ToDuration(config_.slow_client_seconds)};
 }

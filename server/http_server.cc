@@ -64,6 +64,8 @@ absl::Status HttpServer::Start(const HostPort& address, const char* flag) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", host, ":", address.port, " (", flag, ")"));
   }
+  // The library lets five wait to be accepted; the others' connecting would take a second more.
+  ::listen(svr_sock_, SOMAXCONN);
   thread_ = std::thread([this] {
     listen_after_bind();
     ended_ = true;
