@@ -24,6 +24,7 @@ void AccessLog::Write(const CallInfo& call, const Failure* failure, const RunSta
   if (!call.parent_span_id.empty()) fields["parent_span_id"] = call.parent_span_id;
   if (!call.trace_state.empty()) fields["trace_state"] = call.trace_state;
   if (!call.caller.name.empty()) fields["client"] = call.caller.name;
+  if (call.surface == "openai") fields["status"] = HttpStatus(failure);
   if (failure != nullptr) fields["reason"] = failure->reason;
   if (call.generation) {
     fields["queue_ms"] = Milliseconds(stats.queue_seconds);

@@ -18,6 +18,7 @@
 #include "server/grpc_server.h"
 #include "server/health_service.h"
 #include "server/http_admin.h"
+#include "server/http_openai.h"
 #include "server/kserve_service.h"
 #include "server/log.h"
 #include "server/metrics.h"
@@ -64,6 +65,7 @@ class App {
         generation_(GenerationParts()),
         kserve_(KserveParts()),
         models_(ModelParts()),
+        openai_(OpenAiParts()),
         supervisor_(SupervisorParts(std::move(read_settings))) {
     state_.OnChange([this](bool ready) { health_.SetServing(ready); });
   }
@@ -77,6 +79,7 @@ class App {
   GenerationService::Parts GenerationParts();
   KserveService::Parts KserveParts();
   ModelService::Parts ModelParts() const;
+  OpenAiService::Parts OpenAiParts();
   Supervisor::Parts SupervisorParts(std::function<CommandLine()> read_settings);
   absl::Status Listen();
   void StartEngine();
@@ -103,10 +106,12 @@ class App {
   GenerationService generation_;
   KserveService kserve_;
   ModelService models_;
+  OpenAiService openai_;
   Supervisor supervisor_;
   std::unique_ptr<LoadedModel> model_;
   std::unique_ptr<StepLoop> loop_;
-  std::unique_ptr<HttpAdmin> admin_;
+  std::unique_ptr<HttpServer> admin_;
+  std::unique_ptr<HttpServer> http_;
   std::unique_ptr<grpc::Server> server_;
   std::thread engine_thread_;
   absl::Status engine_status_;  // of the engine thread; read after joining it
@@ -160,16 +165,30 @@ ModelService::Parts App::ModelParts() const {
   return parts;
 }
 
+OpenAiService::Parts App::OpenAiParts() {
+  return {&state_,
+          &submitter_,
+          &access_,
+          &entry_,
+          &open_streams_,
+          clock_,
+          static_cast<size_t>(config_.max_message_bytes()),
+          ToDuration(config_.slow_client_seconds)};
+}
+
 absl::Status App::Listen() {
   const auto metrics_text = [this] {
     metrics_.SetWaiting(queue_.size(), queue_.tokens(), queue_.DrainSeconds());
     return metrics_.Text();
   };
   SPARSED_ASSIGN_OR_RETURN(
-      admin_, HttpAdmin::Start(*ParseHostPort(config_.admin_address), &state_, metrics_text));
+      admin_, StartHttpAdmin(*ParseHostPort(config_.admin_address), &state_, metrics_text));
   SPARSED_ASSIGN_OR_RETURN(GrpcServer grpc_server,
                            StartGrpcServer(config_, {&generation_, &models_, &kserve_, &health_}));
   server_ = std::move(grpc_server.server);
+  if (const auto http_address = ParseHostPort(config_.http_address)) {
+    SPARSED_ASSIGN_OR_RETURN(http_, openai_.Start(*http_address));
+  }
   log_->Info("listening", {{"grpc_address", config_.grpc_address},
                            {"grpc_port", grpc_server.port},
                            {"tls", !config_.tls_cert.empty()},
@@ -177,6 +196,8 @@ absl::Status App::Listen() {
                            {"tokens", auth_.tokens()},
                            {"admin_address", config_.admin_address},
                            {"admin_port", admin_->port()},
+                           {"http_address", config_.http_address},
+                           {"http_port", http_ ? http_->port() : 0},
                            {"version", Version()},
                            {"commit", Commit()}});
   return absl::OkStatus();
@@ -259,6 +280,7 @@ void App::Drain() {
 void App::ShutDown() {
   if (!server_) return;
   health_.EndWatches();
+  http_.reset();
   server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
   server_.reset();
   admin_.reset();

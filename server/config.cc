@@ -91,17 +91,31 @@ std::vector<std::string> CheckTogether(const Config& config) {
   if (!config.tls_client_ca.empty() && config.tls_cert.empty()) {
     errors.push_back("--tls-client-ca needs --tls-cert and --tls-key");
   }
+  std::vector<std::string> open_addresses;  // that others than this machine reach, without TLS
   if (!config.auth_token_file.empty()) {
     const auto tokens = ReadTokenFile(config.auth_token_file);
     if (!tokens.ok()) {
       errors.push_back(absl::StrCat("--auth-token-file: ", tokens.status().message()));
     }
-    const bool others = !IsLoopback(ParseHostPort(config.grpc_address)->host);
-    if (others && config.tls_cert.empty() && !config.insecure_allow_plaintext_tokens) {
-      errors.push_back(absl::StrCat(
-          "--auth-token-file: tokens would cross the network in clear text to ",
-          config.grpc_address, "; use --tls-cert, or --insecure-allow-plaintext-tokens"));
+    if (config.tls_cert.empty() && !IsLoopback(ParseHostPort(config.grpc_address)->host)) {
+      open_addresses.push_back(config.grpc_address);
     }
+    if (const auto http = ParseHostPort(config.http_address); http && !IsLoopback(http->host)) {
+      open_addresses.push_back(config.http_address);
+    }
+  }
+  for (const std::string& address : open_addresses) {
+    if (config.insecure_allow_plaintext_tokens) break;
+    errors.push_back(
+        absl::StrCat("--auth-token-file: tokens would cross the network in clear text to ", address,
+                     address == config.grpc_address ? "; use --tls-cert, or" : "; use",
+                     " --insecure-allow-plaintext-tokens"));
+  }
+  if (!config.http_address.empty() && !config.tls_client_ca.empty() &&
+      config.auth_token_file.empty()) {
+    errors.push_back(
+        "--http-address: knows no certificates of clients, as --tls-client-ca asks for; use "
+        "--auth-token-file");
   }
   return errors;
 }

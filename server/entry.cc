@@ -15,13 +15,15 @@ std::string MakeUuid(uint64_t high, uint64_t low) {
                          high & 0xFFF, 0x8000 | (low >> 48 & 0x3FFF), low & 0xFFFFFFFFFFFF);
 }
 
-std::vector<std::string> Headers(const grpc::CallbackServerContext& context, const char* key) {
-  std::vector<std::string> values;
-  const auto [begin, end] = context.client_metadata().equal_range(key);
-  for (auto it = begin; it != end; ++it) {
-    values.emplace_back(it->second.data(), it->second.size());
-  }
-  return values;
+Entry::Headers HeadersOf(const grpc::CallbackServerContext& context) {
+  return [&context](const char* name) {
+    std::vector<std::string> values;
+    const auto [begin, end] = context.client_metadata().equal_range(name);
+    for (auto it = begin; it != end; ++it) {
+      values.emplace_back(it->second.data(), it->second.size());
+    }
+    return values;
+  };
 }
 
 // Of the client's certificate; empty without one.
@@ -34,18 +36,18 @@ std::string CommonName(const grpc::CallbackServerContext& context) {
 
 }  // namespace
 
-CallInfo Entry::Describe(const grpc::CallbackServerContext& context, const char* surface,
+CallInfo Entry::Describe(const Headers& headers, const std::string& peer, const char* surface,
                          const char* method) const {
   CallInfo info;
   info.surface = surface;
   info.method = method;
-  info.peer = context.peer();
-  const std::vector<std::string> ids = Headers(context, "x-request-id");
+  info.peer = peer;
+  const std::vector<std::string> ids = headers("x-request-id");
   const bool named = ids.size() == 1 && !ids[0].empty() && IsValidRequestId(ids[0]);
   info.request_id = named ? ids[0] : MakeUuid(random_(), random_());
 
-  const std::vector<std::string> parents = Headers(context, "traceparent");
-  const std::vector<std::string> states = Headers(context, "tracestate");
+  const std::vector<std::string> parents = headers("traceparent");
+  const std::vector<std::string> states = headers("tracestate");
   const auto trace = parents.size() == 1 ? ParseTraceParent(parents[0]) : std::nullopt;
   if (trace) {
     info.trace_id = trace->trace_id;
@@ -58,10 +60,19 @@ CallInfo Entry::Describe(const grpc::CallbackServerContext& context, const char*
   return info;
 }
 
+CallInfo Entry::Describe(const grpc::CallbackServerContext& context, const char* surface,
+                         const char* method) const {
+  return Describe(HeadersOf(context), context.peer(), surface, method);
+}
+
+std::optional<Failure> Entry::Authenticate(const Headers& headers, CallInfo& info) const {
+  return auth_->Check(headers("authorization"), &info.caller);
+}
+
 std::optional<Failure> Entry::Authenticate(const grpc::CallbackServerContext& context,
                                            CallInfo& info) const {
   info.caller.name = CommonName(context);
-  return auth_->Check(Headers(context, "authorization"), &info.caller);
+  return Authenticate(HeadersOf(context), info);
 }
 
 std::optional<Failure> Entry::Authorize(const Caller& caller, const std::string& model) const {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "server/access_log.h"
 #include "server/auth.h"
@@ -21,11 +22,17 @@ class Entry {
   Entry(const Auth* auth, std::function<uint64_t()> random, std::string model)
       : auth_(auth), random_(std::move(random)), model_(std::move(model)) {}
 
+  // What a call says of itself: the values of a header, by its name in lower case.
+  using Headers = std::function<std::vector<std::string>(const char* name)>;
+
   // The call's ids: x-request-id of the caller where it is a valid one, else a new UUID; the trace
   // of its traceparent, else a new one.
+  CallInfo Describe(const Headers& headers, const std::string& peer, const char* surface,
+                    const char* method) const;
   CallInfo Describe(const grpc::CallbackServerContext& context, const char* surface,
                     const char* method) const;
   // UNAUTHENTICATED, or nothing: then the caller is in `info`, of its token or certificate.
+  std::optional<Failure> Authenticate(const Headers& headers, CallInfo& info) const;
   std::optional<Failure> Authenticate(const grpc::CallbackServerContext& context,
                                       CallInfo& info) const;
   // PERMISSION_DENIED where the caller may not use the model; whether there is such a one, it does

@@ -97,6 +97,16 @@ std::string CodeName(grpc::StatusCode code) {
   return code >= 0 && code <= 16 ? kNames[code] : "UNKNOWN";
 }
 
+int HttpStatus(const Failure* failure) {
+  static constexpr int kStatuses[] = {200, 499, 500, 400, 504, 404, 409, 403, 429,
+                                      400, 409, 400, 501, 500, 503, 500, 401};
+  if (failure == nullptr) return 200;
+  if (failure->reason == "body_too_large") return 413;
+  if (failure->reason == "body_too_slow") return 408;
+  const int code = failure->code();
+  return code > 0 && code <= 16 ? kStatuses[code] : 500;
+}
+
 Failure BadFields(const Violations& violations) {
   const std::vector<engine::FieldViolation>& list = violations.list();
   std::string message = absl::StrCat(list.front().field, ": ", list.front().description);
@@ -219,6 +229,23 @@ Failure TokenInvalid() {
                          "authorization: the token is not one that is let in", "unauthenticated");
   AddErrorInfo(failure, "TOKEN_INVALID", {});
   return failure;
+}
+
+Failure BodyTooLarge(int64_t limit) {
+  Failure failure =
+      Make(grpc::StatusCode::RESOURCE_EXHAUSTED,
+           absl::StrCat("the body has more than ", limit, " bytes"), "body_too_large");
+  failure.pushback_ms = -1;
+  return failure;
+}
+
+Failure BodyTooSlow() {
+  return Make(grpc::StatusCode::DEADLINE_EXCEEDED, "the request did not arrive in time",
+              "body_too_slow");
+}
+
+Failure ConnectionsFull(int64_t limit) {
+  return Unavailable(absl::StrCat("all ", limit, " connections are in use"), "connections_full");
 }
 
 Failure ModelForbidden(const std::string& model) {

@@ -26,6 +26,9 @@ grpc::Status ToGrpcStatus(const Failure& failure, const std::string& request_id)
 // "INVALID_ARGUMENT"; "OK".
 std::string CodeName(grpc::StatusCode code);
 
+// The status of HTTP that stands for the failure; 200 for none.
+int HttpStatus(const Failure* failure);
+
 // INVALID_ARGUMENT with BadRequest. Not empty; of many only the first 16 are listed in detail.
 Failure BadFields(const Violations& violations);
 // INVALID_ARGUMENT with BadRequest (these violations) and ErrorInfo CONTEXT_LENGTH_EXCEEDED.
@@ -54,6 +57,12 @@ Failure SlowConsumer();
 // UNAUTHENTICATED with ErrorInfo TOKEN_MISSING or TOKEN_INVALID.
 Failure TokenMissing();
 Failure TokenInvalid();
+// RESOURCE_EXHAUSTED: an HTTP request whose body is longer. gRPC has limits of its own.
+Failure BodyTooLarge(int64_t limit);
+// DEADLINE_EXCEEDED: an HTTP request that did not arrive in time.
+Failure BodyTooSlow();
+// UNAVAILABLE with RetryInfo: no connection of HTTP is free.
+Failure ConnectionsFull(int64_t limit);
 // PERMISSION_DENIED with ErrorInfo MODEL_FORBIDDEN.
 Failure ModelForbidden(const std::string& model);
 Failure Cancelled();

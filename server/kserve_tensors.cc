@@ -1,11 +1,10 @@
 #include "server/kserve_tensors.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <cstddef>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "server/client_json.h"
 #include "server/violations.h"
 
 namespace sparsed::server {
@@ -44,27 +43,13 @@ std::optional<std::string> OnlyElement(const Tensor& tensor, const std::string* 
   return std::nullopt;
 }
 
-// A JSON value as a message whose field names it has.
-bool ReadJson(const nlohmann::json& value, google::protobuf::Message* message) {
-  const std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  return google::protobuf::util::JsonStringToMessage(text, message).ok();
-}
-
 void ReadParameters(const std::string& text, const std::string& field, bool* chat,
                     v1::GenerateRequest* request, Violations& violations) {
-  // Copying and printing JSON recurse, so that depth would be paid for with the stack.
-  bool too_deep = false;
-  const auto keep = [&too_deep](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
-    too_deep = too_deep || depth > kMaxDepth;
-    return !too_deep;
-  };
-  nlohmann::json parameters = nlohmann::json::parse(text, keep, false);
-  if (too_deep) {
-    violations.Add(field, "is nested more than ", kMaxDepth, " deep");
-    return;
-  }
-  if (!parameters.is_object()) {
-    violations.Add(field, "is not a JSON object");
+  nlohmann::json parameters;
+  std::string wrong = ParseClientJson(text, kMaxDepth, &parameters);
+  if (wrong.empty() && !parameters.is_object()) wrong = "is not a JSON object";
+  if (!wrong.empty()) {
+    violations.Add(field, wrong);
     return;
   }
   if (const auto it = parameters.find("chat"); it != parameters.end()) {

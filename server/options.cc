@@ -117,6 +117,10 @@ std::string IsHostPort(const std::string& address) {
   return absl::StrCat("'", address, "' is not HOST:PORT with a port of 0 to 65535");
 }
 
+std::string IsHostPortOrNothing(const std::string& address) {
+  return address.empty() ? "" : IsHostPort(address);
+}
+
 std::string IsDevice(const std::string& value) {
   static constexpr char kCuda[] = "cuda:";
   const std::string number = value.rfind(kCuda, 0) == 0 ? value.substr(sizeof(kCuda) - 1) : "";
@@ -157,6 +161,8 @@ std::vector<Option> SurfaceOptions() {
            IsHostPort),
       Text("admin-address", &C::admin_address, "HOST:PORT", "Metrics and probes over HTTP",
            IsHostPort),
+      Text("http-address", &C::http_address, "HOST:PORT",
+           "OpenAI's interface over HTTP, without TLS; empty: none", IsHostPortOrNothing),
       Switch("reflection", &C::reflection, "Describe the services to clients that ask"),
       Text("tls-cert", &C::tls_cert, "FILE",
            "Certificate chain (PEM); makes the gRPC port TLS; read again when it changes", IsFile),

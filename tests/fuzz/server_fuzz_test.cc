@@ -14,6 +14,7 @@ constexpr Row kRows[] = {{"generate_request", FuzzGenerateRequest, 10000},
                          {"infer_request", FuzzInferRequest, 5000},
                          {"raw_tensor", FuzzRawTensor, 10000},
                          {"sampling_parameters", FuzzSamplingParameters, 5000},
+                         {"openai_request", FuzzOpenAiRequest, 5000},
                          {"trace_context", FuzzTraceContext, 40000},
                          {"token_file", FuzzTokenFile, 20000},
                          {"config_file", FuzzConfigFile, 5000}};

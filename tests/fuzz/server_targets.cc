@@ -16,6 +16,8 @@
 #include "engine/tokenizer/tokenizer.h"
 #include "google/rpc/error_details.pb.h"
 #include "kernels/check.h"
+#include "server/http_openai_request.h"
+#include "server/http_openai_response.h"
 #include "server/kserve_tensors.h"
 #include "server/options.h"
 #include "server/settings.h"
@@ -101,6 +103,13 @@ void CheckFailure(const Failure& failure) {
     SPARSED_CHECK(!violation.field().empty() && !violation.description().empty(),
                   "a violation has a field and a description");
   }
+}
+
+// As HTTP tells it.
+void CheckOpenAiError(const Failure& failure, const server::FieldNames& names) {
+  const auto body = nlohmann::json::parse(server::OpenAiError(failure, names), nullptr, false);
+  SPARSED_CHECK(body.is_object() && body["error"].size() == 4, "an error has OpenAI's form");
+  SPARSED_CHECK(body["error"]["param"].is_string(), "it names a field");
 }
 
 // The request as the engine would get it.
@@ -198,6 +207,23 @@ bool FuzzSamplingParameters(const uint8_t* data, size_t size) {
       ->mutable_contents()
       ->add_bytes_contents(Text(data, size));
   return Infer(request);
+}
+
+bool FuzzOpenAiRequest(const uint8_t* data, size_t size) {
+  const std::string body = Text(data, size);
+  bool accepted = false;
+  for (const bool chat : {true, false}) {
+    server::OpenAiCall call;
+    call.chat = chat;
+    if (const auto failure = server::ParseOpenAi(body, &call)) {
+      CheckFailure(*failure);
+      CheckOpenAiError(*failure, call.names);
+    } else {
+      SPARSED_CHECK(!call.frames || call.stream, "frames are a stream's");
+      accepted = Validate(call.request) || accepted;
+    }
+  }
+  return accepted;
 }
 
 bool FuzzTraceContext(const uint8_t* data, size_t size) {

@@ -16,6 +16,8 @@ bool FuzzInferRequest(const uint8_t* data, size_t size);
 bool FuzzRawTensor(const uint8_t* data, size_t size);
 // The JSON of sampling_parameters.
 bool FuzzSamplingParameters(const uint8_t* data, size_t size);
+// The body of OpenAI's two requests, up to what the engine gets.
+bool FuzzOpenAiRequest(const uint8_t* data, size_t size);
 // The headers traceparent and, behind a line break, tracestate.
 bool FuzzTraceContext(const uint8_t* data, size_t size);
 // The text of --auth-token-file.

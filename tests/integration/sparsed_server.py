@@ -137,6 +137,7 @@ class Server:
         listening = self.wait_for("listening")
         self.port = listening["grpc_port"]
         self.admin_port = listening["admin_port"]
+        self.http_port = listening["http_port"]
         self.wait_for("serving")
         self.client = Client(self.port, self.credentials)
         return self

@@ -146,6 +146,14 @@ def test_client_certificates(authority, tmp_path):
         half = subprocess.run([*command, "--tls-cert", client_cert, "health"], capture_output=True,
                               text=True, timeout=30)
         assert half.returncode == 2 and "--tls-key" in half.stderr
+    # HTTP cannot ask for certificates: it must ask for tokens.
+    write_tokens(tmp_path / "tokens", someone="secret")
+    check = [BINARY, "serve", "--model", MODEL_DIR, *tls_flags(cert, key), "--tls-client-ca",
+             authority.cert, "--http-address", "127.0.0.1:0", "--check-config"]
+    open_to_all = subprocess.run(check, capture_output=True, text=True, timeout=30)
+    assert open_to_all.returncode == 2 and "--http-address" in open_to_all.stderr
+    check += ["--auth-token-file", str(tmp_path / "tokens")]
+    assert subprocess.run(check, capture_output=True, timeout=30).returncode == 0
 
 
 def test_a_certificate_is_replaced_while_requests_run(authority, tmp_path):

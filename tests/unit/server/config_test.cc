@@ -276,7 +276,14 @@ TEST_CASE("config: tokens in clear text stay on this machine") {
     CHECK(refused.exit_code == 2);
     CHECK(refused.output.find("--insecure-allow-plaintext-tokens") != std::string::npos);
     CHECK(with(open, {"--insecure-allow-plaintext-tokens"}).serve.has_value());
+    // By HTTP there is no other way.
+    const CommandLine http = with("127.0.0.1:0", {"--http-address", open});
+    CHECK(http.exit_code == 2);
+    CHECK(http.output.find(open) != std::string::npos);
+    CHECK(with("127.0.0.1:0", {"--http-address", open, "--insecure-allow-plaintext-tokens"})
+              .serve.has_value());
   }
+  CHECK(with("127.0.0.1:0", {"--http-address", "127.0.0.1:0"}).serve.has_value());
   std::filesystem::remove(tokens);
 }
 

@@ -58,7 +58,8 @@ TEST_CASE("errors: each has the code and the details that clients are promised")
   CHECK(NoChatTemplate("nano").code() == grpc::StatusCode::FAILED_PRECONDITION);
   DetailOf<google::rpc::PreconditionFailure>(NoChatTemplate("nano"));
 
-  for (const Failure& unavailable : {Loading(), Draining(), EngineStopped(), DrainTimeout()}) {
+  for (const Failure& unavailable :
+       {Loading(), Draining(), EngineStopped(), DrainTimeout(), ConnectionsFull(512)}) {
     CHECK(unavailable.code() == grpc::StatusCode::UNAVAILABLE);
     DetailOf<google::rpc::RetryInfo>(unavailable);
   }
