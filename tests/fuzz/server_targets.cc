@@ -106,7 +106,7 @@ void CheckFailure(const Failure& failure) {
 // The request as the engine would get it.
 bool Validate(const v1::GenerateRequest& request) {
   server::ValidRequest valid;
-  if (const auto failure = server::ToEngineRequest(request, Model(), 77, &valid)) {
+  if (const auto failure = server::ToEngineRequest(request, nullptr, Model(), 77, &valid)) {
     CheckFailure(*failure);
     return false;
   }
