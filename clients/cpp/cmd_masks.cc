@@ -14,6 +14,7 @@
 #include "clients/cpp/commands.h"
 #include "clients/cpp/errors.h"
 #include "clients/cpp/input_text.h"
+#include "clients/cpp/live_view.h"
 #include "clients/cpp/mask_page.h"
 #include "clients/cpp/mask_report.h"
 #include "clients/cpp/request_flags.h"
@@ -81,7 +82,7 @@ grpc::Status Inspect(Connection& connection, const v1::InspectRequest& request,
   return grpc::Status(grpc::StatusCode::INTERNAL, "the stream ended without a final event");
 }
 
-std::string Cell(std::optional<double> value) {
+std::string OrDash(std::optional<double> value) {
   return value ? absl::StrFormat("%.3f", *value) : "-";
 }
 
@@ -92,9 +93,9 @@ void PrintSteps(const MaskReport& report) {
     const std::string where = summary.least_recall
                                   ? absl::StrCat("L", summary.least_layer, " H", summary.least_head)
                                   : "-";
-    rows.push_back({absl::StrCat(summary.step), KindName(summary.kind), Cell(summary.recall),
-                    Cell(summary.least_recall), where, Cell(summary.fresh_recall),
-                    Cell(summary.similarity), absl::StrFormat("%.1f%%", 100 * summary.kept)});
+    rows.push_back({absl::StrCat(summary.step), KindName(summary.kind), OrDash(summary.recall),
+                    OrDash(summary.least_recall), where, OrDash(summary.fresh_recall),
+                    OrDash(summary.similarity), absl::StrFormat("%.1f%%", 100 * summary.kept)});
   }
   std::fputs(RenderTable(rows, {0, 2, 3, 5, 6, 7}).c_str(), stdout);
 }

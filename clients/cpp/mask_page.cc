@@ -10,6 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "clients/cpp/live_view.h"
 #include "clients/cpp/png.h"
 
 namespace sparsed::clients {
@@ -72,7 +73,7 @@ std::array<Color, 256> Palette() {
   return palette;
 }
 
-Picture Draw(const v1::HeadPattern& pattern, const v1::InspectionStarted& started) {
+Picture DrawPattern(const v1::HeadPattern& pattern, const v1::InspectionStarted& started) {
   const uint32_t n = started.blocks();
   Picture picture = {n, n, std::vector<uint8_t>(size_t{n} * n)};
   for (uint32_t query = 0; query < n; ++query) {
@@ -93,7 +94,7 @@ Picture Draw(const v1::HeadPattern& pattern, const v1::InspectionStarted& starte
   return picture;
 }
 
-std::string Escape(const std::string& text) {
+std::string EscapeHtml(const std::string& text) {
   std::string out;
   for (const char c : text) {
     if (c == '&' || c == '<' || c == '>' || c == '"') {
@@ -126,7 +127,7 @@ struct HeatTable {
   std::vector<std::vector<std::optional<double>>> values;
 };
 
-std::string Render(const HeatTable& table) {
+std::string RenderHeat(const HeatTable& table) {
   double least = 1;
   for (const auto& row : table.values) {
     for (const auto& value : row) least = std::min(least, value.value_or(1));
@@ -157,7 +158,7 @@ std::string Facts(const MaskReport& report) {
   const v1::SparseReport& sparse = report.result.sparse();
   std::string html = "<table class=\"words\"><tbody>\n";
   const auto add = [&html](const char* name, const std::string& value) {
-    absl::StrAppend(&html, "<tr><th scope=\"row\">", name, "</th><td>", Escape(value),
+    absl::StrAppend(&html, "<tr><th scope=\"row\">", name, "</th><td>", EscapeHtml(value),
                     "</td></tr>\n");
   };
   add("model", report.result.model());
@@ -206,7 +207,7 @@ std::string SimilarityTable(const MaskReport& report, const std::vector<StepSumm
   for (const std::vector<double>& row : MeanSimilarities(report)) {
     table.values.emplace_back(row.begin(), row.end());
   }
-  return Render(table);
+  return RenderHeat(table);
 }
 
 // A heat map by layer and head; nothing where no head has the value.
@@ -225,7 +226,7 @@ std::string HeadTable(const MaskReport& report, const std::string& caption,
       any = any || values.back().has_value();
     }
   }
-  return any ? Render(table) : "";
+  return any ? RenderHeat(table) : "";
 }
 
 std::string PictureTable(const MaskReport& report, size_t step) {
@@ -242,7 +243,7 @@ std::string PictureTable(const MaskReport& report, size_t step) {
     absl::StrAppend(&html, "<tr><th scope=\"row\">", layer, "</th>");
     for (int i = 0; i < report.started.heads_size(); ++i, ++head) {
       const v1::HeadPattern& pattern = report.at(step, head);
-      const std::string png = EncodePng(Draw(pattern, report.started), palette);
+      const std::string png = EncodePng(DrawPattern(pattern, report.started), palette);
       const std::string name =
           absl::StrCat("step ", pattern.step(), ", layer ", pattern.layer(), ", head ",
                        pattern.head(), pattern.has_recall() ? ", recall " : "",

@@ -134,19 +134,6 @@ std::vector<std::vector<double>> MeanSimilarities(const MaskReport& report) {
   return means;
 }
 
-std::string KindName(v1::StepKind kind) {
-  switch (kind) {
-    case v1::STEP_KIND_FULL:
-      return "full";
-    case v1::STEP_KIND_SELECT:
-      return "select";
-    case v1::STEP_KIND_SPARSE:
-      return "sparse";
-    default:
-      return "unknown";
-  }
-}
-
 std::string ReportJson(const MaskReport& report) {
   std::string json = absl::StrCat("{\n\"started\": ", ToJson(report.started), ",\n\"heads\": [\n");
   for (size_t i = 0; i < report.heads.size(); ++i) {

@@ -52,9 +52,6 @@ std::vector<StepSummary> Summarize(const MaskReport& report);
 // [step][step], the mean over all heads.
 std::vector<std::vector<double>> MeanSimilarities(const MaskReport& report);
 
-// "full", "select" or "sparse".
-std::string KindName(v1::StepKind kind);
-
 // The report as JSON with proto field names: started, heads, final.
 std::string ReportJson(const MaskReport& report);
 

@@ -16,6 +16,7 @@
 #include "engine/tokenizer/tokenizer.h"
 #include "google/rpc/error_details.pb.h"
 #include "kernels/check.h"
+#include "server/inspection.h"
 #include "server/kserve_tensors.h"
 #include "server/options.h"
 #include "server/settings.h"
@@ -51,6 +52,9 @@ class Letters {
     info_.family = "llada";
     info_.vocab_size = testing::kLetterVocabulary;
     info_.max_tokens = 512;
+    info_.num_layers = 2;
+    info_.num_heads = 4;
+    info_.head_dim = 64;
     info_.mask_token_id = testing::kLetterMask;
     info_.end_token_ids = {1, 4};
     auto tokenizer = engine::Tokenizer::Parse(testing::LetterTokenizerJson(), "");
@@ -103,10 +107,28 @@ void CheckFailure(const Failure& failure) {
   }
 }
 
+// What is inspected of a request that is right.
+void CheckInspection(const v1::InspectRequest& request, const engine::Request& made,
+                     const engine::ModelInfo& info) {
+  const v1::InspectionStarted started = server::DescribeInspection(made, info);
+  const auto check = [](const auto& numbers, uint32_t count, const char* what) {
+    SPARSED_CHECK(numbers.size() > 0, what);
+    for (int i = 0; i < numbers.size(); ++i) {
+      SPARSED_CHECK(numbers[i] < count && (i == 0 || numbers[i - 1] < numbers[i]), what);
+    }
+  };
+  check(started.layers(), static_cast<uint32_t>(info.num_layers), "layers are there, ascending");
+  check(started.heads(), static_cast<uint32_t>(info.num_heads), "heads are there, ascending");
+  check(started.steps(), static_cast<uint32_t>(made.sampling.steps), "steps are there, ascending");
+  SPARSED_CHECK(started.steps_size() <= 17 && request.steps_size() <= 16, "steps are bounded");
+  SPARSED_CHECK(started.blocks() >= 1 && started.first_canvas_block() < started.blocks(),
+                "there are blocks");
+}
+
 // The request as the engine would get it.
-bool Validate(const v1::GenerateRequest& request) {
+bool Validate(const v1::GenerateRequest& request, const v1::InspectRequest* inspect = nullptr) {
   server::ValidRequest valid;
-  if (const auto failure = server::ToEngineRequest(request, nullptr, Model(), 77, &valid)) {
+  if (const auto failure = server::ToEngineRequest(request, inspect, Model(), 77, &valid)) {
     CheckFailure(*failure);
     return false;
   }
@@ -133,6 +155,7 @@ bool Validate(const v1::GenerateRequest& request) {
   int64_t in_parts = 0;
   for (const engine::TemplatePart& part : valid.parts) in_parts += part.hole_tokens;
   SPARSED_CHECK(in_parts == canvas, "the text's parts have the canvas's tokens");
+  if (inspect != nullptr) CheckInspection(*inspect, made, info);
   return true;
 }
 
@@ -164,6 +187,15 @@ bool FuzzGenerateRequest(const uint8_t* data, size_t size) {
     return false;
   }
   return Validate(request);
+}
+
+bool FuzzInspectRequest(const uint8_t* data, size_t size) {
+  v1::InspectRequest request;
+  if (const auto failure = server::ParseMessage(Wire(data, size), &request)) {
+    CheckFailure(*failure);
+    return false;
+  }
+  return Validate(request.request(), &request);
 }
 
 bool FuzzInferRequest(const uint8_t* data, size_t size) {
