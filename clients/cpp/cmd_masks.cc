@@ -162,7 +162,7 @@ Command AddMasks(CLI::App& app) {
       ->type_name("TEXT")
       ->excludes("--prompt");
   const auto add_list = [command](const char* flag, std::vector<uint32_t>& list, const char* help) {
-    command->add_option(flag, list, help)->type_name("N,N,...")->delimiter(',');
+    command->add_option(flag, list, help)->type_name("N,...")->delimiter(',');
   };
   add_list("--layers", flags->layers, "Layers to inspect (default: all)");
   add_list("--heads", flags->heads, "Heads to inspect (default: all)");
