@@ -33,7 +33,7 @@ struct EngineOptions {
 // What a request will cost, known before it starts.
 struct Reservation {
   int64_t batch_tokens = 0;  // packed rows it takes in every step
-  // Patterns, its own and those of an inspection; 0 where it runs in full attention throughout.
+  // Of its own pattern, unless it runs in full attention throughout, and of an inspection's.
   int64_t mask_cache_bytes = 0;
   int64_t inspection_bytes = 0;  // in the host's memory, of what Step returns of an inspection
 };

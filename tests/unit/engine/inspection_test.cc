@@ -218,6 +218,22 @@ TEST_CASE("An inspection changes no token, and its select step shows the pattern
   }
 }
 
+TEST_CASE("A full step shows what a request that selects there selects") {
+  auto engine = MakeTinyCpuEngine(2);
+  Request request = SparseRequest();
+  request.inspect = InspectParams{{}, {}, {2}, true};
+  const std::vector<InspectedStep> inspected = Inspect(*engine, request);
+  REQUIRE(inspected[0].kind == StepKind::kFull);
+  request.sparse.skip = 0.1;  // selects at step 2; up to there both are full attention
+  const std::vector<InspectedStep> selected = Inspect(*engine, request);
+  REQUIRE(selected[0].kind == StepKind::kSelect);
+  for (size_t i = 0; i < selected[0].heads.size(); ++i) {
+    REQUIRE(inspected[0].step == selected[0].step);
+    REQUIRE(inspected[0].heads[i].kept == selected[0].heads[i].kept);
+    REQUIRE(inspected[0].heads[i].importance == selected[0].heads[i].importance);
+  }
+}
+
 TEST_CASE("An inspected request finds the same in company, and its company what it finds alone") {
   auto engine = MakeTinyCpuEngine(2);
   Request request = SparseRequest();
