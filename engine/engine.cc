@@ -85,6 +85,11 @@ Reservation Engine::Estimate(const Request& request) const {
   if (plan.used) {
     reservation.mask_cache_bytes = MaskCache::BytesFor(MaskShape(plan, num_passes, model_info()));
   }
+  if (request.inspect) {
+    const InspectParams resolved = ResolveInspection(*request.inspect, plan, model_info());
+    reservation.mask_cache_bytes += Inspection::DeviceBytes(resolved, plan, model_info());
+    reservation.inspection_bytes = Inspection::HostBytes(resolved, plan);
+  }
   return reservation;
 }
 
@@ -104,6 +109,13 @@ absl::StatusOr<SequenceId> Engine::Start(const Request& request) {
     SPARSED_ASSIGN_OR_RETURN(
         sequence.masks, MaskCache::Create(*backend_, MaskShape(sequence.plan, sequence.num_passes(),
                                                                model_info())));
+  }
+  if (request.inspect) {
+    SPARSED_ASSIGN_OR_RETURN(
+        sequence.inspection,
+        Inspection::Create(*backend_,
+                           ResolveInspection(*request.inspect, sequence.plan, model_info()),
+                           sequence.plan, model_info()));
   }
   batch_tokens_ += reservation.batch_tokens;
   mask_cache_bytes_ += reservation.mask_cache_bytes;
@@ -161,7 +173,9 @@ absl::StatusOr<std::vector<SequenceStep>> Engine::Step(std::span<const SequenceI
     total.Lap(not_the_steps);
   }
   SetDensities();
-  for (const BatchEntry& entry : batch_.entries) steps.push_back(Advance(entry));
+  for (size_t i = 0; i < batch_.entries.size(); ++i) {
+    steps.push_back(Advance(batch_.entries[i], std::move(inspected_[i])));
+  }
   total.Lap(times.total_seconds);
   times.batch_tokens = static_cast<int64_t>(batch_.ids.size());
   times.query_rows = batch_.num_query_rows;
@@ -170,7 +184,7 @@ absl::StatusOr<std::vector<SequenceStep>> Engine::Step(std::span<const SequenceI
 }
 
 // Everything that can fail comes before the first sequence changes. The host waits for the device
-// once, for the results.
+// once, for the results; in an inspected step for what is read of it, too.
 absl::Status Engine::RunStep() {
   constexpr int32_t kNoPart = -1;
   if (options_.time_parts) SPARSED_RETURN_IF_ERROR(backend_->Mark(kNoPart));
@@ -182,6 +196,7 @@ absl::Status Engine::RunStep() {
   SPARSED_RETURN_IF_ERROR(CountKeptTiles());
   SPARSED_RETURN_IF_ERROR(workspace_.EndPart(*backend_, StepPart::kSample));
   SPARSED_RETURN_IF_ERROR(Download());
+  SPARSED_RETURN_IF_ERROR(ReadInspections());
   return workspace_.EndPart(*backend_, StepPart::kCopy);
 }
 
@@ -246,6 +261,17 @@ absl::Status Engine::Download() {
   return absl::OkStatus();
 }
 
+absl::Status Engine::ReadInspections() {
+  inspected_.assign(batch_.entries.size(), InspectedStep());
+  for (size_t i = 0; i < batch_.entries.size(); ++i) {
+    const BatchEntry& entry = batch_.entries[i];
+    if (!entry.sequence->InspectsNext()) continue;
+    SPARSED_ASSIGN_OR_RETURN(inspected_[i], entry.sequence->inspection->Read(
+                                                *backend_, entry.sequence->next_step, entry.kind));
+  }
+  return absl::OkStatus();
+}
+
 void Engine::SetDensities() {
   for (size_t i = 0; i < batch_.entries.size(); ++i) {
     const BatchEntry& entry = batch_.entries[i];
@@ -255,7 +281,7 @@ void Engine::SetDensities() {
   }
 }
 
-SequenceStep Engine::Advance(const BatchEntry& entry) {
+SequenceStep Engine::Advance(const BatchEntry& entry, InspectedStep inspected) {
   Sequence& sequence = *entry.sequence;
   SequenceStep step;
   step.id = entry.id;
@@ -268,6 +294,8 @@ SequenceStep Engine::Advance(const BatchEntry& entry) {
         absl::StrCat("the logits of denoising step ", sequence.next_step, " hold NaN"));
     return step;
   }
+  if (sequence.InspectsNext()) sequence.inspection->Remember(inspected);
+  step.inspected = std::move(inspected);
   ApplyChosen(entry, step);
   Count(entry.kind, sequence.counts);
   ++sequence.next_step;

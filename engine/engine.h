@@ -32,8 +32,10 @@ struct EngineOptions {
 
 // What a request will cost, known before it starts.
 struct Reservation {
-  int64_t batch_tokens = 0;      // packed rows it takes in every step
-  int64_t mask_cache_bytes = 0;  // 0 where it runs in full attention throughout
+  int64_t batch_tokens = 0;  // packed rows it takes in every step
+  // Of its own pattern, unless it runs in full attention throughout, and of an inspection's.
+  int64_t mask_cache_bytes = 0;
+  int64_t inspection_bytes = 0;  // in the host's memory, of what Step returns of an inspection
 };
 
 struct SequenceStep {
@@ -43,6 +45,7 @@ struct SequenceStep {
   std::vector<Commit> commits;  // most confident first
   bool block_finished = false;  // a decoding block of the canvas ended with this step
   bool finished = false;        // nothing more to do; the sequence still holds its memory
+  InspectedStep inspected;      // without heads unless this step was inspected
   absl::Status error;           // not OK: this sequence failed (NaN logits); it must be removed
 };
 
@@ -78,8 +81,9 @@ class Engine {
   const Sequence* Find(SequenceId id) const;  // borrowed until Remove; null if unknown
   // Sequences held, finished ones included.
   int64_t running() const { return static_cast<int64_t>(sequences_.size()); }
-  int64_t batch_tokens() const { return batch_tokens_; }          // packed rows reserved by them
-  int64_t mask_cache_bytes() const { return mask_cache_bytes_; }  // held by all sequences
+  int64_t batch_tokens() const { return batch_tokens_; }  // packed rows reserved by them
+  // Held by all sequences, inspections included.
+  int64_t mask_cache_bytes() const { return mask_cache_bytes_; }
   const StepTimes& last_step_times() const { return workspace_.times; }
 
   // For tests: puts other ids (G of them) on the canvas between two steps, and goes on with the
@@ -119,8 +123,9 @@ class Engine {
   absl::Status Sample();
   absl::Status CountKeptTiles();
   absl::Status Download();
+  absl::Status ReadInspections();
   void SetDensities();
-  SequenceStep Advance(const BatchEntry& entry);
+  SequenceStep Advance(const BatchEntry& entry, InspectedStep inspected);
   bool HasNan(const BatchEntry& entry) const;
   void ApplyChosen(const BatchEntry& entry, SequenceStep& step);
 
@@ -134,6 +139,7 @@ class Engine {
   std::vector<int32_t> inputs_;  // of the step, as they are copied
   ResultLayout layout_;
   StepResults results_;
+  std::vector<InspectedStep> inspected_;  // of the step, one for each entry
   std::map<SequenceId, Sequence> sequences_;
   SequenceId next_id_ = 1;
   int64_t batch_tokens_ = 0;

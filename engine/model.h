@@ -12,6 +12,15 @@
 
 namespace sparsed::engine {
 
+// What an inspected pass does in each layer before its own attention, which is not touched by it:
+// it selects a pattern from all its queries and keys.
+struct ProbePlan {
+  kernels::BlockSelection selection;  // importances left out
+  // num_layers each; empty: nothing is inspected. Layers without bits are left out.
+  std::span<const kernels::BlockMaskView> masks;
+  std::span<float* const> importances;  // [H, nQ, nKV] of each
+};
+
 // One pass of one sequence in the packed batch. The attention of layer l uses masks[l] (where the
 // mode is not kFull); the other fields are the same for every layer.
 struct PassPlan {
@@ -20,6 +29,7 @@ struct PassPlan {
   kernels::AttentionMode mode = kernels::AttentionMode::kFull;
   kernels::BlockSelection selection;              // kFullSelect only
   std::span<const kernels::BlockMaskView> masks;  // num_layers views; empty for kFull
+  ProbePlan probe;
   // Its part of PackedBatch::ranges: the tokens that ask in the last layer.
   int32_t first_range = 0;
   int32_t num_ranges = 0;
@@ -29,8 +39,9 @@ struct PassPlan {
 //
 // Only the head rows of the last layer's output are wanted. Its keys and values are computed for
 // all rows, its queries and attention for the tiles that hold head rows ("query rows", where they
-// stand together), the rest for the head rows. A pass that selects attends with all its rows, since
-// every query block needs a pattern: in a step with such a pass the query rows are the packed rows.
+// stand together), the rest for the head rows. A pass that selects, or is inspected, attends with
+// all its rows, since every query block needs a pattern: in a step with such a pass the query rows
+// are the packed rows.
 struct PackedBatch {
   int64_t num_rows = 0;  // T
   const int32_t* ids = nullptr;

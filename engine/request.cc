@@ -1,8 +1,10 @@
 #include "engine/request.h"
 
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/step_scheduler.h"
 
 namespace sparsed::engine {
 namespace {
@@ -147,6 +149,20 @@ void CheckScales(const Request& request, Violations& violations) {
   }
 }
 
+// What depends on the whole request, once all its numbers are right.
+void CheckInspectedPlan(const Request& request, const ModelInfo& model, Violations& violations) {
+  const SparsePlan plan = PlanSparse(request, model);
+  if (!plan.used && request.inspect->steps.empty()) {
+    violations.Add("steps",
+                   "is empty, and every step of the request is full attention, so that none",
+                   " selects a pattern: name steps, or let sparse.mode be SPARSED");
+  }
+  if (plan.num_blocks > InspectParams::kMaxBlocks) {
+    violations.Add("sparse.block_size", plan.block_size, " makes ", plan.num_blocks,
+                   " blocks; an inspection takes at most ", InspectParams::kMaxBlocks);
+  }
+}
+
 }  // namespace
 
 Request MakeRequest(const std::vector<int32_t>& prompt, int32_t gen_length, int32_t mask_token_id) {
@@ -160,6 +176,30 @@ Request MakeRequest(const std::vector<int32_t>& prompt, int32_t gen_length, int3
   return request;
 }
 
+std::vector<FieldViolation> CheckInspection(const InspectParams& params, int32_t steps,
+                                            const ModelInfo& model) {
+  std::vector<FieldViolation> violations;
+  const auto check = [&violations](const char* field, const std::vector<int32_t>& numbers,
+                                   int32_t count, const char* what) {
+    constexpr int kMostOfAField = 16;
+    int wrong = 0;
+    for (size_t i = 0; i < numbers.size() && wrong < kMostOfAField; ++i) {
+      if (numbers[i] >= 0 && numbers[i] < count) continue;
+      ++wrong;
+      violations.push_back({absl::StrCat(field, "[", i, "]"),
+                            absl::StrCat(numbers[i], " is not below the ", count, " ", what)});
+    }
+  };
+  check("layers", params.layers, model.num_layers, "layers");
+  check("heads", params.heads, model.num_heads, "heads");
+  check("steps", params.steps, steps, "denoising steps");
+  if (params.steps.size() > InspectParams::kMaxSteps) {
+    violations.push_back({"steps", absl::StrCat(params.steps.size(), " steps; at most ",
+                                                InspectParams::kMaxSteps, " are allowed")});
+  }
+  return violations;
+}
+
 std::vector<FieldViolation> CheckRequest(const Request& request, const ModelInfo& model) {
   Violations violations;
   CheckLengths(request, model, violations);
@@ -168,7 +208,16 @@ std::vector<FieldViolation> CheckRequest(const Request& request, const ModelInfo
     CheckSchedule(request.sampling, static_cast<int32_t>(request.canvas.size()), violations);
   }
   CheckScales(request, violations);
-  return violations.Take();
+  std::vector<FieldViolation> list = violations.Take();
+  if (!request.inspect) return list;
+  for (FieldViolation& violation :
+       CheckInspection(*request.inspect, request.sampling.steps, model)) {
+    list.push_back(std::move(violation));
+  }
+  if (!list.empty()) return list;
+  Violations of_plan;
+  CheckInspectedPlan(request, model, of_plan);
+  return of_plan.Take();
 }
 
 }  // namespace sparsed::engine

@@ -1,6 +1,7 @@
 // One generation request as the engine takes it: token ids and options, no text.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -39,11 +40,23 @@ struct SparseParams {
   SelectionScale scale = SelectionScale::kHeadDim;
 };
 
+// What an inspected request looks at: see engine/inspection.h. In any order.
+struct InspectParams {
+  static constexpr size_t kMaxSteps = 16;
+  static constexpr int32_t kMaxBlocks = 1024;  // of the sequence
+
+  std::vector<int32_t> layers;  // empty: all
+  std::vector<int32_t> heads;   // empty: all
+  std::vector<int32_t> steps;  // the one that selects the request's own pattern is always inspected
+  bool importance = false;     // the importances are wanted, too
+};
+
 struct Request {
   std::vector<int32_t> ids;     // N ids, the mask token at every canvas position and nowhere else
   std::vector<int32_t> canvas;  // the G canvas positions, ascending; not empty
   SamplingParams sampling;
   SparseParams sparse;
+  std::optional<InspectParams> inspect;
 };
 
 // A request of `prompt` followed by `gen_length` canvas positions.
@@ -54,6 +67,10 @@ struct FieldViolation {
   std::string field;
   std::string description;  // names the value and the limit
 };
+
+// What is wrong with the numbers that an inspection of `steps` denoising steps names.
+std::vector<FieldViolation> CheckInspection(const InspectParams& params, int32_t steps,
+                                            const ModelInfo& model);
 
 // Everything that is wrong with the request for this model; empty if it can be run.
 std::vector<FieldViolation> CheckRequest(const Request& request, const ModelInfo& model);

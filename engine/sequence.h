@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/inspection.h"
 #include "engine/mask_cache.h"
 #include "engine/request.h"
 #include "engine/step_scheduler.h"
@@ -20,22 +21,25 @@ struct StepCounts {
 struct Sequence {
   Request request;
   SparsePlan plan;
-  std::optional<MaskCache> masks;     // present iff plan.used
-  std::vector<int32_t> ids;           // N: the sequence as it stands
-  std::vector<float> confidences;     // G: of each committed canvas position; 0 where none
-  std::vector<int32_t> commit_steps;  // G: step of each commit; -1 where none
-  int32_t next_step = 0;              // 0..T
+  std::optional<MaskCache> masks;        // present iff plan.used
+  std::optional<Inspection> inspection;  // present iff request.inspect
+  std::vector<int32_t> ids;              // N: the sequence as it stands
+  std::vector<float> confidences;        // G: of each committed canvas position; 0 where none
+  std::vector<int32_t> commit_steps;     // G: step of each commit; -1 where none
+  int32_t next_step = 0;                 // 0..T
   StepCounts counts;
   double density = 1.0;  // of the pattern; 1 before it is built
   bool finished = false;
 
-  // A sequence before its first step, without its mask cache. The request must have passed
-  // CheckRequest.
+  // A sequence before its first step, without its memory on the device. The request must have
+  // passed CheckRequest.
   static Sequence FromRequest(const Request& request, const ModelInfo& model);
 
   int32_t gen_length() const { return static_cast<int32_t>(request.canvas.size()); }  // G
   // 1, or 2 with guidance: pass 0 sees the sequence, pass 1 only its canvas.
   int32_t num_passes() const { return request.sampling.cfg_scale > 0 ? 2 : 1; }
+
+  bool InspectsNext() const { return inspection && inspection->Wants(next_step); }
 
   // The canvas as ids, G of them. Positions in decoding blocks that were never computed because the
   // text ended before them hold the model's first end token.

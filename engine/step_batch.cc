@@ -46,12 +46,8 @@ void PackPass(const Sequence& sequence, StepKind kind, int32_t pass, const Model
   plan.num_tokens = num_tokens;
   plan.mode = ModeOf(kind);
   if (kind != StepKind::kFull) plan.masks = sequence.masks->Layers(pass);
-  if (kind == StepKind::kSelect) {
-    plan.selection.first_canvas_block = sequence.plan.first_canvas_block;
-    plan.selection.keep_prompt = sequence.plan.keep_prompt;
-    plan.selection.keep_canvas = sequence.plan.keep_canvas;
-    plan.selection.scale = sequence.plan.scale;
-  }
+  if (kind == StepKind::kSelect) plan.selection = SelectionOf(sequence.plan);
+  if (pass == 0 && sequence.InspectsNext()) plan.probe = sequence.inspection->Probe();
   batch.passes.push_back(plan);
 
   // Any valid id will do for the rows of a gap: nothing reads them.
@@ -207,7 +203,7 @@ void BuildStepBatch(std::map<SequenceId, Sequence>& sequences, const ModelInfo& 
     const bool wanted = chosen.empty() || std::binary_search(chosen.begin(), chosen.end(), id);
     if (!wanted || sequence.finished) continue;
     AddSequence(id, sequence, model, row_alignment, batch);
-    selects = selects || batch.entries.back().kind == StepKind::kSelect;
+    selects = selects || batch.entries.back().kind == StepKind::kSelect || sequence.InspectsNext();
   }
   PlaceQueries(row_alignment, selects, batch);
 }

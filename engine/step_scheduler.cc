@@ -58,6 +58,15 @@ SparsePlan PlanSparse(const Request& request, const ModelInfo& model) {
   return plan;
 }
 
+kernels::BlockSelection SelectionOf(const SparsePlan& plan) {
+  kernels::BlockSelection selection;
+  selection.first_canvas_block = plan.first_canvas_block;
+  selection.keep_prompt = plan.keep_prompt;
+  selection.keep_canvas = plan.keep_canvas;
+  selection.scale = plan.scale;
+  return selection;
+}
+
 StepKind KindOfStep(const SparsePlan& plan, int32_t step) {
   if (!plan.used || step < plan.select_step) return StepKind::kFull;
   return step == plan.select_step ? StepKind::kSelect : StepKind::kSparse;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "engine/request.h"
+#include "kernels/backend.h"
 
 namespace sparsed::engine {
 
@@ -27,6 +28,9 @@ struct SparsePlan {
 
 // Pure. AUTO is full below 1,024 tokens; a request too short for one sparse step is full as well.
 SparsePlan PlanSparse(const Request& request, const ModelInfo& model);
+
+// The plan's rule as a backend takes it.
+kernels::BlockSelection SelectionOf(const SparsePlan& plan);
 
 // Pure. step is 0-based.
 StepKind KindOfStep(const SparsePlan& plan, int32_t step);

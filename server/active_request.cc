@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/inspection.h"
+
 namespace sparsed::server {
 namespace {
 
@@ -17,18 +19,6 @@ void SetDuration(double seconds, google::protobuf::Duration* out) {
   const auto nanos = static_cast<int64_t>(std::llround(seconds * 1e9));
   out->set_seconds(nanos / 1000000000);
   out->set_nanos(static_cast<int32_t>(nanos % 1000000000));
-}
-
-v1::StepKind WireKind(engine::StepKind kind) {
-  switch (kind) {
-    case engine::StepKind::kFull:
-      return v1::STEP_KIND_FULL;
-    case engine::StepKind::kSelect:
-      return v1::STEP_KIND_SELECT;
-    case engine::StepKind::kSparse:
-      return v1::STEP_KIND_SPARSE;
-  }
-  return v1::STEP_KIND_UNSPECIFIED;
 }
 
 }  // namespace
@@ -43,7 +33,7 @@ ActiveRequest::ActiveRequest(Ticket ticket, engine::SequenceId id,
       assembler_(tokenizer, ticket_.valid.text_options, ticket_.valid.parts),
       started_(started) {}
 
-void ActiveRequest::OnStep(const engine::SequenceStep& step, const engine::Sequence& sequence,
+void ActiveRequest::OnStep(engine::SequenceStep& step, const engine::Sequence& sequence,
                            double seconds, TimePoint now) {
   steps_done_ = step.step + 1;
   committed_ += static_cast<int32_t>(step.commits.size());
@@ -62,6 +52,7 @@ void ActiveRequest::OnStep(const engine::SequenceStep& step, const engine::Seque
     assembler_.Commit(commit.canvas_index, commit.token);
   }
   SendText(assembler_.Take(), sequence, now);
+  if (!step.inspected.heads.empty()) ticket_.sink->OnInspected(std::move(step.inspected));
   // The rest of a decoding block is computed even where a stop string has cut the text: its tokens
   // are part of the result.
   done_ = step.finished || (step.block_finished && assembler_.complete());
@@ -109,7 +100,7 @@ void ActiveRequest::SendProgress(const engine::SequenceStep& step, TimePoint now
   progress.set_step(static_cast<uint32_t>(steps_done_));
   progress.set_steps(static_cast<uint32_t>(ticket_.valid.request.sampling.steps));
   progress.set_committed_tokens(static_cast<uint32_t>(committed_));
-  progress.set_kind(WireKind(step.kind));
+  progress.set_kind(ToProto(step.kind));
   ticket_.sink->OnProgress(progress);
 }
 

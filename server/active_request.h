@@ -28,8 +28,9 @@ class ActiveRequest {
   // Nothing that the engine could still do would change the result.
   bool done() const { return done_; }
 
-  // Takes in a step of this request that took `seconds`, and sends its events.
-  void OnStep(const engine::SequenceStep& step, const engine::Sequence& sequence, double seconds,
+  // Takes in a step of this request that took `seconds`, and sends its events; what was inspected
+  // is moved from.
+  void OnStep(engine::SequenceStep& step, const engine::Sequence& sequence, double seconds,
               TimePoint now);
   // Time from arrival to the first text. Once, after the step that gave it.
   std::optional<double> TakeFirstBlockSeconds();

@@ -5,9 +5,11 @@
 #include <functional>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "engine/status_macros.h"
 #include "server/access_log.h"
@@ -19,6 +21,7 @@
 #include "server/health_service.h"
 #include "server/http_admin.h"
 #include "server/http_openai.h"
+#include "server/inspection_service.h"
 #include "server/kserve_service.h"
 #include "server/log.h"
 #include "server/metrics.h"
@@ -44,6 +47,15 @@ uint64_t RandomBits() {
   return static_cast<uint64_t>(device()) << 32 | device();
 }
 
+// What grpc.health.v1 knows.
+std::set<std::string> HealthNames(const Config& config) {
+  std::set<std::string> names = {
+      "", v1::GenerationService::service_full_name(), v1::ModelService::service_full_name(),
+      inference::GRPCInferenceService::service_full_name(), "model/" + config.model_name};
+  if (config.enable_inspection) names.insert(v1::InspectionService::service_full_name());
+  return names;
+}
+
 // Owns all parts; each borrows from those above it.
 class App {
  public:
@@ -58,11 +70,11 @@ class App {
         auth_(config.auth_token_file),
         entry_(&auth_, RandomBits, config.model_name),
         queue_(config.queue_requests, config.queue_tokens, &costs_),
-        health_(
-            {"", v1::GenerationService::service_full_name(), v1::ModelService::service_full_name(),
-             inference::GRPCInferenceService::service_full_name(), "model/" + config.model_name}),
+        health_(HealthNames(config)),
         submitter_(SubmitterParts()),
+        inspection_budget_(config.max_inspection_bytes()),
         generation_(GenerationParts()),
+        inspection_({&submitter_, &access_, &entry_, &open_streams_, &inspection_budget_}),
         kserve_(KserveParts()),
         models_(ModelParts()),
         openai_(OpenAiParts()),
@@ -103,7 +115,9 @@ class App {
   RequestQueue queue_;
   HealthService health_;
   const Submitter submitter_;
+  InspectionBudget inspection_budget_;
   GenerationService generation_;
+  InspectionService inspection_;
   KserveService kserve_;
   ModelService models_;
   OpenAiService openai_;
@@ -162,6 +176,9 @@ ModelService::Parts App::ModelParts() const {
                   {"max_mask_cache_bytes", static_cast<uint64_t>(config_.max_mask_cache_bytes())},
                   {"max_message_bytes", static_cast<uint64_t>(config_.max_message_bytes())},
                   {"max_request_seconds", static_cast<uint64_t>(config_.max_request_seconds)}};
+  if (config_.enable_inspection) {
+    parts.limits["max_inspection_bytes"] = static_cast<uint64_t>(config_.max_inspection_bytes());
+  }
   return parts;
 }
 
@@ -183,8 +200,9 @@ absl::Status App::Listen() {
   };
   SPARSED_ASSIGN_OR_RETURN(
       admin_, StartHttpAdmin(*ParseHostPort(config_.admin_address), &state_, metrics_text));
-  SPARSED_ASSIGN_OR_RETURN(GrpcServer grpc_server,
-                           StartGrpcServer(config_, {&generation_, &models_, &kserve_, &health_}));
+  std::vector<grpc::Service*> services = {&generation_, &models_, &kserve_, &health_};
+  if (config_.enable_inspection) services.push_back(&inspection_);
+  SPARSED_ASSIGN_OR_RETURN(GrpcServer grpc_server, StartGrpcServer(config_, services));
   server_ = std::move(grpc_server.server);
   if (const auto http_address = ParseHostPort(config_.http_address)) {
     SPARSED_ASSIGN_OR_RETURN(http_, openai_.Start(*http_address));

@@ -52,10 +52,11 @@ void UnaryCall::OnFailure(const Failure& failure, const RunStats& stats) {
   Finish(EndStatus(context_, &failure, info_.request_id));
 }
 
-std::shared_ptr<StreamCall> StreamCall::Create(grpc::CallbackServerContext* context,
-                                               const AccessLog* access, OpenStreams* open,
-                                               CallInfo info) {
-  std::shared_ptr<StreamCall> call(new StreamCall());
+template <typename OutboxType>
+std::shared_ptr<StreamCallOf<OutboxType>> StreamCallOf<OutboxType>::Create(
+    grpc::CallbackServerContext* context, const AccessLog* access, OpenStreams* open, CallInfo info,
+    OutboxType outbox) {
+  std::shared_ptr<StreamCallOf> call(new StreamCallOf(std::move(outbox)));
   call->context_ = context;
   call->call_ = context->c_call();
   grpc_call_ref(call->call_);
@@ -67,29 +68,37 @@ std::shared_ptr<StreamCall> StreamCall::Create(grpc::CallbackServerContext* cont
   return call;
 }
 
-StreamCall::~StreamCall() { grpc_call_unref(call_); }
+template <typename OutboxType>
+StreamCallOf<OutboxType>::~StreamCallOf() {
+  grpc_call_unref(call_);
+}
 
-void StreamCall::OnDone() {
+template <typename OutboxType>
+void StreamCallOf<OutboxType>::OnDone() {
   open_->Remove(this);
   self_.reset();
 }
 
 // The context may be gone by now; the reference to the call is not.
-void StreamCall::AbortCall() { grpc_call_cancel(call_, nullptr); }
+template <typename OutboxType>
+void StreamCallOf<OutboxType>::AbortCall() {
+  grpc_call_cancel(call_, nullptr);
+}
 
-void StreamCall::OnResult(const v1::GenerateResponse& result, const RunStats& stats) {
+template <typename OutboxType>
+void StreamCallOf<OutboxType>::OnResult(const v1::GenerateResponse& result, const RunStats& stats) {
   access_->Write(info_, nullptr, stats);
-  Stream::OnResult(result, stats);
+  StreamOf<OutboxType>::OnResult(result, stats);
 }
 
-void StreamCall::OnFailure(const Failure& failure, const RunStats& stats) {
+template <typename OutboxType>
+void StreamCallOf<OutboxType>::OnFailure(const Failure& failure, const RunStats& stats) {
   access_->Write(info_, &failure, stats);
-  Stream::OnFailure(failure, stats);
+  StreamOf<OutboxType>::OnFailure(failure, stats);
 }
 
-void StreamCall::OnWriteDone(bool ok) { WriteDone(ok); }
-
-void StreamCall::StartWrite(const v1::StreamGenerateResponse& event) {
+template <typename OutboxType>
+void StreamCallOf<OutboxType>::StartWrite(const typename OutboxType::Event& event) {
   if (!id_sent_) {
     SendRequestId(context_, info_.request_id);
     id_sent_ = true;
@@ -98,8 +107,12 @@ void StreamCall::StartWrite(const v1::StreamGenerateResponse& event) {
   grpc::ServerWriteReactor<grpc::ByteBuffer>::StartWrite(&writing_);
 }
 
-void StreamCall::FinishCall(const Failure* failure) {
+template <typename OutboxType>
+void StreamCallOf<OutboxType>::FinishCall(const Failure* failure) {
   Finish(EndStatus(context_, failure, info_.request_id));
 }
+
+template class StreamCallOf<Outbox>;
+template class StreamCallOf<InspectionOutbox>;
 
 }  // namespace sparsed::server

@@ -1,4 +1,4 @@
-// The calls of the generation service as gRPC's callback API knows them.
+// The calls that generate as gRPC's callback API knows them.
 // Next: server/queue.h
 #pragma once
 
@@ -10,9 +10,12 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "server/access_log.h"
 #include "server/event_sink.h"
+#include "server/inspection_outbox.h"
 #include "server/open_streams.h"
 #include "server/stream.h"
 #include "server/wire.h"
@@ -59,25 +62,27 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public EventSink {
   std::shared_ptr<UnaryCall> self_;  // until OnDone
 };
 
-// StreamGenerate.
-class StreamCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public Stream {
+// StreamGenerate, or another call that streams what an outbox holds.
+template <typename OutboxType>
+class StreamCallOf : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                     public StreamOf<OutboxType> {
  public:
   // `open` has it until OnDone.
-  static std::shared_ptr<StreamCall> Create(grpc::CallbackServerContext* context,
-                                            const AccessLog* access, OpenStreams* open,
-                                            CallInfo info);
-  ~StreamCall() override;
+  static std::shared_ptr<StreamCallOf> Create(grpc::CallbackServerContext* context,
+                                              const AccessLog* access, OpenStreams* open,
+                                              CallInfo info, OutboxType outbox = OutboxType());
+  ~StreamCallOf() override;
 
   void OnResult(const v1::GenerateResponse& result, const RunStats& stats) override;
   void OnFailure(const Failure& failure, const RunStats& stats) override;
 
-  void OnWriteDone(bool ok) override;
-  void OnCancel() override { MarkCancelled(); }
+  void OnWriteDone(bool ok) override { this->WriteDone(ok); }
+  void OnCancel() override { this->MarkCancelled(); }
   void OnDone() override;
 
  private:
-  StreamCall() = default;
-  void StartWrite(const v1::StreamGenerateResponse& event) override;
+  explicit StreamCallOf(OutboxType outbox) : StreamOf<OutboxType>(std::move(outbox)) {}
+  void StartWrite(const typename OutboxType::Event& event) override;
   void FinishCall(const Failure* failure) override;
   void AbortCall() override;
 
@@ -88,7 +93,10 @@ class StreamCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, publ
   CallInfo info_;
   bool id_sent_ = false;      // changes between writes, of which there is one at a time
   grpc::ByteBuffer writing_;  // unchanged until OnWriteDone
-  std::shared_ptr<StreamCall> self_;
+  std::shared_ptr<StreamCallOf> self_;
 };
+
+using StreamCall = StreamCallOf<Outbox>;
+using InspectCall = StreamCallOf<InspectionOutbox>;
 
 }  // namespace sparsed::server

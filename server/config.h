@@ -29,6 +29,7 @@ struct Config {
   std::string tls_client_ca;  // clients need a certificate of this authority
   std::string auth_token_file;
   bool insecure_allow_plaintext_tokens = false;
+  bool enable_inspection = false;
 
   int64_t max_running = 64;
   int64_t queue_requests = 256;
@@ -37,6 +38,7 @@ struct Config {
   int64_t max_running_tokens = 65536;
   double long_share = 0.25;
   int64_t max_mask_cache_mib = 1024;
+  int64_t max_inspection_mib = 256;
   double max_request_seconds = 600;
   double slow_client_seconds = 30;
   double stall_seconds = 10;
@@ -56,6 +58,7 @@ struct Config {
   std::string log_format = "json";
 
   int64_t max_mask_cache_bytes() const { return max_mask_cache_mib << 20; }
+  int64_t max_inspection_bytes() const { return max_inspection_mib << 20; }
   int64_t max_message_bytes() const { return max_message_mib << 20; }
 };
 

@@ -182,6 +182,16 @@ Failure QueueTokensFull(int64_t needed, int64_t waiting, int64_t limit, int64_t 
   return failure;
 }
 
+Failure InspectionsFull(int64_t needed, int64_t held, int64_t limit) {
+  const std::string text =
+      absl::StrCat("inspections hold ", held, " bytes, this one needs ", needed, " more, and ",
+                   limit, " may be held; the limit is --max-inspection-mib");
+  Failure failure = Make(grpc::StatusCode::RESOURCE_EXHAUSTED, text, "inspections_full");
+  AddQuota(failure, "max_inspection_bytes", absl::StrCat("needs ", needed, ", limit ", limit));
+  AddRetry(failure, kRetryMs);
+  return failure;
+}
+
 Failure NeverFits(const std::string& limit_name, int64_t needed, int64_t limit) {
   const std::string text = absl::StrCat("the request needs ", needed, " of ", limit_name,
                                         "; the server's limit is ", limit);

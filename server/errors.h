@@ -41,6 +41,8 @@ Failure NoChatTemplate(const std::string& model);
 // RESOURCE_EXHAUSTED with QuotaFailure and RetryInfo.
 Failure QueueFull(int64_t capacity, int64_t retry_ms);
 Failure QueueTokensFull(int64_t needed, int64_t waiting, int64_t limit, int64_t retry_ms);
+// RESOURCE_EXHAUSTED with QuotaFailure and RetryInfo: what other inspections return takes the room.
+Failure InspectionsFull(int64_t needed, int64_t held, int64_t limit);
 // RESOURCE_EXHAUSTED with QuotaFailure: more than the server's limit, whatever else runs.
 Failure NeverFits(const std::string& limit_name, int64_t needed, int64_t limit);
 // RESOURCE_EXHAUSTED with QuotaFailure and RetryInfo: the device has no memory left, although

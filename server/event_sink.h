@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
+#include "engine/inspection.h"
 #include "server/errors.h"
 #include "sparsed/v1/generation.pb.h"
+#include "sparsed/v1/inspection.pb.h"
 
 namespace sparsed::server {
 
@@ -31,6 +34,13 @@ class EventSink {
   virtual void OnProgress(const v1::Progress& progress) = 0;
   virtual void OnFrame(const v1::Frame& frame) = 0;
   virtual void OnBlock(const v1::Block& block) = 0;
+  // The request is an inspection, about to be queued: what OnInspected will bring takes so many
+  // bytes at the most. A failure: there is no room for them.
+  virtual std::optional<Failure> ExpectInspection(const v1::InspectionStarted& /*started*/,
+                                                  int64_t /*bytes*/) {
+    return std::nullopt;
+  }
+  virtual void OnInspected(engine::InspectedStep /*step*/) {}
   virtual void OnResult(const v1::GenerateResponse& result, const RunStats& stats) = 0;
   virtual void OnFailure(const Failure& failure, const RunStats& stats) = 0;
 };

@@ -176,6 +176,9 @@ std::vector<Option> SurfaceOptions() {
                IsFile)),
       Switch("insecure-allow-plaintext-tokens", &C::insecure_allow_plaintext_tokens,
              "Take tokens without TLS although others than this machine may connect"),
+      Switch(
+          "enable-inspection", &C::enable_inspection,
+          "Offer sparsed.v1.InspectionService: patterns of requests; inspected steps take longer"),
   };
 }
 
@@ -196,6 +199,8 @@ std::vector<Option> RequestOptions() {
              "together; 1: all do"),
       Integer("max-mask-cache-mib", &C::max_mask_cache_mib, 1, 1 << 20,
               "Memory for SparseD's patterns, in MiB"),
+      Integer("max-inspection-mib", &C::max_inspection_mib, 1, 1 << 20,
+              "Memory for what inspections return, in MiB"),
       SecondsOption("max-request-seconds", &C::max_request_seconds, 0.001,
                     "Longest time of a request, where the client sets no earlier deadline"),
       SecondsOption("slow-client-seconds", &C::slow_client_seconds, 0.1,

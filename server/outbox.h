@@ -13,6 +13,8 @@ namespace sparsed::server {
 // Plain data, no locks. Nothing comes out before Accept, and nothing after the final event.
 class Outbox {
  public:
+  using Event = v1::StreamGenerateResponse;
+
   void Accept(const v1::Accepted& accepted);
   void Add(const v1::Progress& progress);
   void Add(const v1::Frame& frame);

@@ -55,14 +55,14 @@ absl::Status StepLoop::Run() {
     const TimePoint before = parts_.clock();
     heartbeat_.StepBegins(before,
                           std::min(parts_.engine->batch_tokens(), parts_.limits.max_batch_tokens));
-    const absl::StatusOr<std::vector<engine::SequenceStep>> steps = parts_.engine->Step(chosen);
+    absl::StatusOr<std::vector<engine::SequenceStep>> steps = parts_.engine->Step(chosen);
     if (!steps.ok()) {
       StopOnDeviceFault(steps.status());
       return steps.status();
     }
     const double seconds = Seconds(parts_.clock() - before);
     parts_.costs->Record(work, static_cast<int64_t>(chosen.size()), seconds);
-    Deliver(*steps, seconds);
+    Deliver(*std::move(steps), seconds);
     heartbeat_.StepEnded(parts_.clock());
   }
 }
@@ -147,13 +147,13 @@ StepWork StepLoop::WorkOfStep(const std::vector<engine::SequenceId>& chosen) con
   return sum;
 }
 
-void StepLoop::Deliver(const std::vector<engine::SequenceStep>& steps, double seconds) {
+void StepLoop::Deliver(std::vector<engine::SequenceStep> steps, double seconds) {
   const TimePoint now = parts_.clock();
   size_t committed = 0;
   for (const engine::SequenceStep& step : steps) committed += step.commits.size();
   parts_.metrics->StepDone(DearestKind(steps), seconds, static_cast<int64_t>(steps.size()),
                            static_cast<int64_t>(committed));
-  for (const engine::SequenceStep& step : steps) {
+  for (engine::SequenceStep& step : steps) {
     const auto it = running_.find(step.id);
     ActiveRequest& request = it->second;
     if (!step.error.ok()) {

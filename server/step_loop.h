@@ -57,7 +57,7 @@ class StepLoop {
   std::vector<engine::SequenceId> PickStep();
   // What steps of these cost next.
   StepWork WorkOfStep(const std::vector<engine::SequenceId>& chosen) const;
-  void Deliver(const std::vector<engine::SequenceStep>& steps, double seconds);
+  void Deliver(std::vector<engine::SequenceStep> steps, double seconds);
   void StopOnDeviceFault(const absl::Status& cause);
   void EndAll(const Failure& for_running, const Failure& for_waiting);
   // Frees what the request holds, then tells the client. Returns the next one.

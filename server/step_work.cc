@@ -44,6 +44,7 @@ StepWork NextStepWork(const engine::Sequence& sequence, int64_t batch_tokens) {
   if (engine::KindOfStep(sequence.plan, sequence.next_step) == engine::StepKind::kSparse) {
     work.pairs *= sequence.density;
   }
+  if (sequence.InspectsNext()) work.pairs += FullPairs(sequence.request) / sequence.num_passes();
   return work;
 }
 

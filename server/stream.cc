@@ -1,34 +1,31 @@
 #include "server/stream.h"
 
+#include <type_traits>
 #include <utility>
+
+#include "server/inspection_outbox.h"
 
 namespace sparsed::server {
 
-void Stream::OnProgress(const v1::Progress& progress) {
-  {
-    const std::lock_guard lock(mu_);
-    outbox_.Add(progress);
+template <typename OutboxType>
+std::optional<Failure> StreamOf<OutboxType>::ExpectInspection(const v1::InspectionStarted& started,
+                                                              int64_t bytes) {
+  std::optional<Failure> failure;
+  if constexpr (std::is_same_v<OutboxType, InspectionOutbox>) {
+    Update([&](OutboxType& outbox) { failure = outbox.Expect(started, bytes); });
   }
-  Pump();
+  return failure;
 }
 
-void Stream::OnFrame(const v1::Frame& frame) {
-  {
-    const std::lock_guard lock(mu_);
-    outbox_.Add(frame);
+template <typename OutboxType>
+void StreamOf<OutboxType>::OnInspected(engine::InspectedStep step) {
+  if constexpr (std::is_same_v<OutboxType, InspectionOutbox>) {
+    Update([&](OutboxType& outbox) { outbox.Add(std::move(step)); });
   }
-  Pump();
 }
 
-void Stream::OnBlock(const v1::Block& block) {
-  {
-    const std::lock_guard lock(mu_);
-    outbox_.Add(block);
-  }
-  Pump();
-}
-
-void Stream::OnResult(const v1::GenerateResponse& result, const RunStats&) {
+template <typename OutboxType>
+void StreamOf<OutboxType>::OnResult(const v1::GenerateResponse& result, const RunStats&) {
   {
     const std::lock_guard lock(mu_);
     outbox_.AddFinal(result);
@@ -37,7 +34,8 @@ void Stream::OnResult(const v1::GenerateResponse& result, const RunStats&) {
   Pump();
 }
 
-void Stream::OnFailure(const Failure& failure, const RunStats&) {
+template <typename OutboxType>
+void StreamOf<OutboxType>::OnFailure(const Failure& failure, const RunStats&) {
   {
     const std::lock_guard lock(mu_);
     failure_ = failure;
@@ -46,15 +44,8 @@ void Stream::OnFailure(const Failure& failure, const RunStats&) {
   Pump();
 }
 
-void Stream::Accept(const v1::Accepted& accepted) {
-  {
-    const std::lock_guard lock(mu_);
-    outbox_.Accept(accepted);
-  }
-  Pump();
-}
-
-void Stream::WriteDone(bool ok) {
+template <typename OutboxType>
+void StreamOf<OutboxType>::WriteDone(bool ok) {
   if (!ok) MarkCancelled();
   {
     const std::lock_guard lock(mu_);
@@ -64,7 +55,8 @@ void Stream::WriteDone(bool ok) {
   Pump();
 }
 
-bool Stream::CheckReader(TimePoint now, Duration limit) {
+template <typename OutboxType>
+bool StreamOf<OutboxType>::CheckReader(TimePoint now, Duration limit) {
   bool abort = false;
   {
     const std::lock_guard lock(mu_);
@@ -86,8 +78,9 @@ bool Stream::CheckReader(TimePoint now, Duration limit) {
   return true;
 }
 
-void Stream::Pump() {
-  std::optional<v1::StreamGenerateResponse> event;
+template <typename OutboxType>
+void StreamOf<OutboxType>::Pump() {
+  std::optional<Event> event;
   std::optional<Failure> failure;
   {
     const std::lock_guard lock(mu_);
@@ -109,5 +102,8 @@ void Stream::Pump() {
     FinishCall(failure ? &*failure : nullptr);
   }
 }
+
+template class StreamOf<Outbox>;
+template class StreamOf<InspectionOutbox>;
 
 }  // namespace sparsed::server

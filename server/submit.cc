@@ -3,23 +3,24 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/inspection.h"
 #include "server/step_work.h"
 #include "server/validate.h"
 
 namespace sparsed::server {
 
 std::optional<Failure> Submitter::MakeTicket(const v1::GenerateRequest& request, TimePoint arrival,
-                                             std::chrono::system_clock::time_point deadline,
-                                             Ticket* ticket) const {
+                                             const Call& call, Ticket* ticket) const {
   const ServedModel* model = parts_.state->model();
   if (model == nullptr) return Loading();
-  if (auto failure = ToEngineRequest(request, *model, parts_.random(), &ticket->valid)) {
+  if (auto failure =
+          ToEngineRequest(request, call.inspect, *model, parts_.random(), &ticket->valid)) {
     return failure;
   }
   ticket->need = model->engine->Estimate(ticket->valid.request);
   if (auto failure = CheckFits(ticket->need, model->limits)) return failure;
   // Very long where the client set no deadline.
-  const auto left = deadline - std::chrono::system_clock::now();
+  const auto left = call.deadline - std::chrono::system_clock::now();
   if (left <= left.zero()) return DeadlineInQueue();
   const Duration most_time = std::min<Duration>(left, parts_.max_request_time);
   ticket->model = model->name;
@@ -32,7 +33,9 @@ std::optional<Failure> Submitter::MakeTicket(const v1::GenerateRequest& request,
   if (ticket->least_seconds > Seconds(most_time)) {
     return DeadlineTooShort(Seconds(most_time), ticket->least_seconds);
   }
-  return std::nullopt;
+  if (call.inspect == nullptr) return std::nullopt;
+  return call.sink->ExpectInspection(DescribeInspection(valid.request, *model->info),
+                                     ticket->need.inspection_bytes);
 }
 
 std::optional<v1::Accepted> Submitter::Submit(const v1::StreamGenerateRequest& request,
@@ -43,7 +46,7 @@ std::optional<v1::Accepted> Submitter::Submit(const v1::StreamGenerateRequest& r
   ticket.request_id = call.info.request_id;
   ticket.trace_id = call.info.trace_id;
   ticket.span_id = call.info.span_id;
-  if (!failure) failure = MakeTicket(request.request(), arrival, call.deadline, &ticket);
+  if (!failure) failure = MakeTicket(request.request(), arrival, call, &ticket);
   uint32_t position = 0;
   v1::Accepted accepted;
   if (!failure) {

@@ -14,6 +14,7 @@
 #include "server/server_state.h"
 #include "server/step_costs.h"
 #include "sparsed/v1/generation.pb.h"
+#include "sparsed/v1/inspection.pb.h"
 
 namespace sparsed::server {
 
@@ -37,6 +38,7 @@ class Submitter {
     const CallInfo& info;
     std::chrono::system_clock::time_point deadline;
     std::shared_ptr<EventSink> sink;
+    const v1::InspectRequest* inspect = nullptr;  // what to inspect; its own request does not count
   };
   // Queues the request and returns what to tell the client; or, where `failure` is set or something
   // is wrong with the request, ends the call through its sink and returns nothing.
@@ -46,8 +48,7 @@ class Submitter {
  private:
   // The last stage before the queue: everything of the ticket but its ids and its sink.
   std::optional<Failure> MakeTicket(const v1::GenerateRequest& request, TimePoint arrival,
-                                    std::chrono::system_clock::time_point deadline,
-                                    Ticket* ticket) const;
+                                    const Call& call, Ticket* ticket) const;
 
   Parts parts_;
 };

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/input.h"
+#include "server/inspection.h"
 #include "server/options_check.h"
 #include "server/violations.h"
 
@@ -60,7 +61,8 @@ std::optional<Failure> CheckModelName(const std::string& name, const ServedModel
   return UnknownModel(name, model.name);
 }
 
-std::optional<Failure> ToEngineRequest(const v1::GenerateRequest& request, const ServedModel& model,
+std::optional<Failure> ToEngineRequest(const v1::GenerateRequest& request,
+                                       const v1::InspectRequest* inspect, const ServedModel& model,
                                        uint64_t default_seed, ValidRequest* valid) {
   if (auto unknown = CheckModelName(request.model(), model)) return unknown;
   const v1::SamplingOptions& sampling = request.sampling();
@@ -73,6 +75,10 @@ std::optional<Failure> ToEngineRequest(const v1::GenerateRequest& request, const
   valid->request.sparse = ReadSparse(request.sparse(), violations);
   valid->text_options.stop = ReadStops(sampling, input.infill, violations);
   CheckRequestId(request.request_id(), violations);
+  if (inspect != nullptr) {
+    valid->request.inspect =
+        ReadInspection(*inspect, valid->request.sampling.steps, *model.info, violations);
+  }
 
   const int64_t max_tokens = model.info->max_tokens;
   const int64_t prompt_tokens = input_ok ? input.prompt_tokens() : 0;

@@ -10,13 +10,15 @@
 #include "server/served_model.h"
 #include "server/ticket.h"
 #include "sparsed/v1/generation.pb.h"
+#include "sparsed/v1/inspection.pb.h"
 
 namespace sparsed::server {
 
 // Fills *valid, or says all that is wrong: NOT_FOUND (another model), INVALID_ARGUMENT with every
 // violation, FAILED_PRECONDITION (a conversation for a model without a chat template).
-// default_seed: where the request names none.
-std::optional<Failure> ToEngineRequest(const v1::GenerateRequest& request, const ServedModel& model,
+// inspect: what to inspect of the request, or null. default_seed: where the request names none.
+std::optional<Failure> ToEngineRequest(const v1::GenerateRequest& request,
+                                       const v1::InspectRequest* inspect, const ServedModel& model,
                                        uint64_t default_seed, ValidRequest* valid);
 
 // Whether a request may ask for this model: by its name or by none.

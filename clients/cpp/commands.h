@@ -19,6 +19,7 @@ Command AddChat(CLI::App& app);
 Command AddInfill(CLI::App& app);
 Command AddEval(CLI::App& app);
 Command AddLoad(CLI::App& app);
+Command AddMasks(CLI::App& app);
 Command AddDrain(CLI::App& app);
 Command AddHealth(CLI::App& app);
 Command AddModels(CLI::App& app);

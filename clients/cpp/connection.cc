@@ -17,6 +17,7 @@ constexpr char kServiceConfig[] = R"({
   "methodConfig": [{
     "name": [
       {"service": "sparsed.v1.GenerationService"},
+      {"service": "sparsed.v1.InspectionService"},
       {"service": "sparsed.v1.ModelService"}
     ],
     "retryPolicy": {
@@ -89,6 +90,7 @@ void Connection::Connect(bool retries) {
       address_, credentials_, arguments, TokenInterceptors(token_));
   generation_ = v1::GenerationService::NewStub(channel);
   models_ = v1::ModelService::NewStub(channel);
+  inspection_ = v1::InspectionService::NewStub(channel);
   health_ = grpc::health::v1::Health::NewStub(channel);
 }
 

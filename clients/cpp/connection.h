@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "sparsed/v1/generation.grpc.pb.h"
+#include "sparsed/v1/inspection.grpc.pb.h"
 #include "sparsed/v1/model.grpc.pb.h"
 
 namespace sparsed::clients {
@@ -36,6 +37,7 @@ class Connection {
 
   v1::GenerationService::Stub& generation() { return *generation_; }
   v1::ModelService::Stub& models() { return *models_; }
+  v1::InspectionService::Stub& inspection() { return *inspection_; }
   grpc::health::v1::Health::Stub& health() { return *health_; }
 
  private:
@@ -46,6 +48,7 @@ class Connection {
   std::string token_;
   std::unique_ptr<v1::GenerationService::Stub> generation_;
   std::unique_ptr<v1::ModelService::Stub> models_;
+  std::unique_ptr<v1::InspectionService::Stub> inspection_;
   std::unique_ptr<grpc::health::v1::Health::Stub> health_;
 };
 

@@ -48,7 +48,8 @@ int main(int argc, char** argv) {
   const std::vector<clients::Command> commands = {
       clients::AddGenerate(app), clients::AddChat(app), clients::AddInfill(app),
       clients::AddEval(app),     clients::AddLoad(app), clients::AddHealth(app),
-      clients::AddModels(app),   clients::AddInfo(app), clients::AddDrain(app)};
+      clients::AddModels(app),   clients::AddInfo(app), clients::AddMasks(app),
+      clients::AddDrain(app)};
   // CLI11 reports --help and wrong usage by exceptions; they end here.
   try {
     app.parse(argc, argv);

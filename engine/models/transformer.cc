@@ -44,6 +44,21 @@ std::vector<kernels::AttentionSequence> LastAttentionSequences(const PackedBatch
   return sequences;
 }
 
+std::vector<kernels::AttentionSequence> ProbeSequences(const PackedBatch& batch, int32_t layer) {
+  std::vector<kernels::AttentionSequence> sequences;
+  for (const PassPlan& pass : batch.passes) {
+    if (pass.probe.masks.empty() || pass.probe.masks[layer].bits == nullptr) continue;
+    kernels::AttentionSequence& sequence = sequences.emplace_back();
+    sequence.first_row = pass.first_row;
+    sequence.num_tokens = pass.num_tokens;
+    sequence.mode = kernels::AttentionMode::kFullSelect;
+    sequence.mask = pass.probe.masks[layer];
+    sequence.selection = pass.probe.selection;
+    sequence.selection.importance = pass.probe.importances[layer];
+  }
+  return sequences;
+}
+
 }  // namespace
 
 absl::Status TransformerModel::Forward(kernels::Backend& backend, const PackedBatch& batch,
@@ -78,6 +93,7 @@ absl::Status TransformerModel::AttentionBlock(kernels::Backend& backend, const P
                                        cos_sin_.as<float>(), info_.head_dim));
   SPARSED_RETURN_IF_ERROR(workspace.EndPart(backend, StepPart::kRope));
 
+  SPARSED_RETURN_IF_ERROR(ProbeLayer(backend, batch, layer, workspace));
   SPARSED_RETURN_IF_ERROR(
       Attend(backend, AttentionSequences(batch, layer), batch.num_rows, batch.num_rows, workspace));
   SPARSED_RETURN_IF_ERROR(backend.Linear(hidden, workspace.attended(batch.num_rows), *weights.out,
@@ -93,6 +109,13 @@ absl::Status TransformerModel::NormHeads(kernels::Backend& backend,
   SPARSED_RETURN_IF_ERROR(
       backend.HeadNorm(heads, weight.as<float>(), info_.norm_eps, info_.head_dim));
   return workspace.EndPart(backend, StepPart::kNorm);
+}
+
+absl::Status TransformerModel::ProbeLayer(kernels::Backend& backend, const PackedBatch& batch,
+                                          int32_t layer, Workspace& workspace) const {
+  const std::vector<kernels::AttentionSequence> sequences = ProbeSequences(batch, layer);
+  if (sequences.empty()) return absl::OkStatus();
+  return Attend(backend, sequences, batch.num_rows, batch.num_rows, workspace);
 }
 
 absl::Status TransformerModel::Attend(kernels::Backend& backend,
@@ -182,6 +205,7 @@ absl::Status TransformerModel::LastLayer(kernels::Backend& backend, const Packed
   if (batch.num_query_rows == 0) return absl::OkStatus();
   const int32_t last = info_.num_layers - 1;
   SPARSED_RETURN_IF_ERROR(LastQueriesKeysValues(backend, batch, workspace));
+  SPARSED_RETURN_IF_ERROR(ProbeLayer(backend, batch, last, workspace));
   SPARSED_RETURN_IF_ERROR(Attend(backend, LastAttentionSequences(batch, last), batch.num_query_rows,
                                  batch.num_rows, workspace));
   if (batch.num_head_rows == 0) return absl::OkStatus();

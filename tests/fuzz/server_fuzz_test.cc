@@ -11,6 +11,7 @@ struct Row {
   int mutations;
 };
 constexpr Row kRows[] = {{"generate_request", FuzzGenerateRequest, 10000},
+                         {"inspect_request", FuzzInspectRequest, 5000},
                          {"infer_request", FuzzInferRequest, 5000},
                          {"raw_tensor", FuzzRawTensor, 10000},
                          {"sampling_parameters", FuzzSamplingParameters, 5000},

@@ -18,6 +18,7 @@
 #include "kernels/check.h"
 #include "server/http_openai_request.h"
 #include "server/http_openai_response.h"
+#include "server/inspection.h"
 #include "server/kserve_tensors.h"
 #include "server/options.h"
 #include "server/settings.h"
@@ -53,6 +54,9 @@ class Letters {
     info_.family = "llada";
     info_.vocab_size = testing::kLetterVocabulary;
     info_.max_tokens = 512;
+    info_.num_layers = 2;
+    info_.num_heads = 4;
+    info_.head_dim = 64;
     info_.mask_token_id = testing::kLetterMask;
     info_.end_token_ids = {1, 4};
     auto tokenizer = engine::Tokenizer::Parse(testing::LetterTokenizerJson(), "");
@@ -112,10 +116,28 @@ void CheckOpenAiError(const Failure& failure, const server::FieldNames& names) {
   SPARSED_CHECK(body["error"]["param"].is_string(), "it names a field");
 }
 
+// What is inspected of a request that is right.
+void CheckInspection(const v1::InspectRequest& request, const engine::Request& made,
+                     const engine::ModelInfo& info) {
+  const v1::InspectionStarted started = server::DescribeInspection(made, info);
+  const auto check = [](const auto& numbers, uint32_t count, const char* what) {
+    SPARSED_CHECK(numbers.size() > 0, what);
+    for (int i = 0; i < numbers.size(); ++i) {
+      SPARSED_CHECK(numbers[i] < count && (i == 0 || numbers[i - 1] < numbers[i]), what);
+    }
+  };
+  check(started.layers(), static_cast<uint32_t>(info.num_layers), "layers are there, ascending");
+  check(started.heads(), static_cast<uint32_t>(info.num_heads), "heads are there, ascending");
+  check(started.steps(), static_cast<uint32_t>(made.sampling.steps), "steps are there, ascending");
+  SPARSED_CHECK(started.steps_size() <= 17 && request.steps_size() <= 16, "steps are bounded");
+  SPARSED_CHECK(started.blocks() >= 1 && started.first_canvas_block() < started.blocks(),
+                "there are blocks");
+}
+
 // The request as the engine would get it.
-bool Validate(const v1::GenerateRequest& request) {
+bool Validate(const v1::GenerateRequest& request, const v1::InspectRequest* inspect = nullptr) {
   server::ValidRequest valid;
-  if (const auto failure = server::ToEngineRequest(request, Model(), 77, &valid)) {
+  if (const auto failure = server::ToEngineRequest(request, inspect, Model(), 77, &valid)) {
     CheckFailure(*failure);
     return false;
   }
@@ -142,6 +164,7 @@ bool Validate(const v1::GenerateRequest& request) {
   int64_t in_parts = 0;
   for (const engine::TemplatePart& part : valid.parts) in_parts += part.hole_tokens;
   SPARSED_CHECK(in_parts == canvas, "the text's parts have the canvas's tokens");
+  if (inspect != nullptr) CheckInspection(*inspect, made, info);
   return true;
 }
 
@@ -173,6 +196,15 @@ bool FuzzGenerateRequest(const uint8_t* data, size_t size) {
     return false;
   }
   return Validate(request);
+}
+
+bool FuzzInspectRequest(const uint8_t* data, size_t size) {
+  v1::InspectRequest request;
+  if (const auto failure = server::ParseMessage(Wire(data, size), &request)) {
+    CheckFailure(*failure);
+    return false;
+  }
+  return Validate(request.request(), &request);
 }
 
 bool FuzzInferRequest(const uint8_t* data, size_t size) {

@@ -10,6 +10,8 @@ namespace sparsed::fuzz {
 
 // A GenerateRequest as it comes by the wire, up to what the engine gets.
 bool FuzzGenerateRequest(const uint8_t* data, size_t size);
+// An InspectRequest, as far.
+bool FuzzInspectRequest(const uint8_t* data, size_t size);
 // A ModelInferRequest, as far.
 bool FuzzInferRequest(const uint8_t* data, size_t size);
 // The raw contents of a BYTES tensor, text_input's.

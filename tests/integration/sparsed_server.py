@@ -26,7 +26,8 @@ START_SECONDS = 60
 
 def _generate_messages():
     folder = tempfile.TemporaryDirectory(prefix="sparsed-proto-")
-    files = ["sparsed/v1/generation.proto", "sparsed/v1/model.proto",
+    files = ["sparsed/v1/generation.proto", "sparsed/v1/inspection.proto",
+             "sparsed/v1/model.proto",
              "grpc/health/v1/health.proto", "google/rpc/status.proto",
              "google/rpc/error_details.proto", "inference/grpc_service.proto"]
     subprocess.run([os.environ.get("SPARSED_PROTOC", "protoc"), "-I", PROTO_DIR,

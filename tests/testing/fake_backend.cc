@@ -47,6 +47,16 @@ void SelectEvenBlocks(const kernels::BlockMaskView& mask) {
   }
 }
 
+// All mass on the blocks before the last one, where there are more, in equal parts.
+void FillImportance(const kernels::AttentionSequence& sequence) {
+  float* importance = sequence.selection.importance;
+  if (importance == nullptr) return;
+  const int32_t n = sequence.mask.num_blocks;
+  for (int64_t i = 0; i < int64_t{sequence.mask.num_heads} * n * n; ++i) {
+    importance[i] = n > 1 && i % n == n - 1 ? 0.0f : 1.0f / static_cast<float>(n);
+  }
+}
+
 }  // namespace
 
 FakeBackend::FakeBackend(FakeBackendOptions options) : options_(std::move(options)) {}
@@ -222,7 +232,10 @@ absl::Status FakeBackend::Attention(const kernels::AttentionParams& params) {
                         queries.first_row + queries.num_tokens <= params.out.rows,
                     "queries beyond their sequence or the output");
     }
-    if (sequence.mode == kernels::AttentionMode::kFullSelect) SelectEvenBlocks(sequence.mask);
+    if (sequence.mode == kernels::AttentionMode::kFullSelect) {
+      SelectEvenBlocks(sequence.mask);
+      FillImportance(sequence);
+    }
   }
   return Call("Attention");
 }

@@ -33,7 +33,8 @@ struct FakeBackendOptions {
 };
 
 // Sampled tokens and confidences depend on (seed, step, position) only. A selection keeps every
-// block of even index and the last. Thread-safe are FailCall and calls.
+// block of even index and the last; all blocks but the last are equally important. Thread-safe are
+// FailCall and calls.
 class FakeBackend : public kernels::Backend {
  public:
   explicit FakeBackend(FakeBackendOptions options = {});

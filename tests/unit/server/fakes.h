@@ -70,6 +70,10 @@ class RecordingSink final : public EventSink {
     const std::lock_guard lock(mu_);
     blocks.push_back(block);
   }
+  void OnInspected(engine::InspectedStep step) override {
+    const std::lock_guard lock(mu_);
+    inspected.push_back(std::move(step));
+  }
   void OnResult(const v1::GenerateResponse& value, const RunStats& run) override {
     const std::lock_guard lock(mu_);
     result = value;
@@ -92,6 +96,7 @@ class RecordingSink final : public EventSink {
   std::vector<v1::Progress> progress;
   std::vector<v1::Frame> frames;
   std::vector<v1::Block> blocks;
+  std::vector<engine::InspectedStep> inspected;
   std::optional<v1::GenerateResponse> result;
   std::optional<Failure> failure;
   RunStats stats;

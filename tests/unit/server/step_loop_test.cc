@@ -62,6 +62,34 @@ TEST_CASE_METHOD(LoopFixture, "loop: a request runs to its end and its blocks jo
   CHECK(next == 64);
 }
 
+TEST_CASE_METHOD(LoopFixture, "loop: inspected steps reach their call, and its memory is freed") {
+  for (const bool cancelled : {false, true}) {
+    CAPTURE(cancelled);
+    steps = 0;
+    Build();
+    auto sink = std::make_shared<RecordingSink>();
+    Ticket ticket = MakeTicket(*tiny.engine, sink, 64, 32, 3);
+    ticket.valid.request.sparse.mode = engine::SparseMode::kSparseD;
+    const int64_t plain = tiny.engine->Estimate(ticket.valid.request).mask_cache_bytes;
+    ticket.valid.request.inspect = engine::InspectParams{{}, {}, {2, 20}, true};
+    ticket.need = tiny.engine->Estimate(ticket.valid.request);
+    CHECK(ticket.need.mask_cache_bytes > plain);
+    REQUIRE_FALSE(Push(std::move(ticket)).has_value());
+    on_step = [&](int step) {
+      if (step == 10 && cancelled) sink->Cancel();
+    };
+    REQUIRE(Run().ok());
+    CHECK(EngineEmpty());
+    CHECK(sink->ends == 1);
+    CHECK(steps == (cancelled ? 11 : 32));
+    REQUIRE(sink->inspected.size() == (cancelled ? 2 : 3));
+    CHECK(sink->inspected[0].step == 2);
+    CHECK(sink->inspected[1].kind == engine::StepKind::kSelect);
+    REQUIRE(sink->inspected[1].heads.size() == 4);
+    CHECK(sink->inspected[1].heads[3].recall.has_value());
+  }
+}
+
 TEST_CASE_METHOD(LoopFixture, "loop: progress at most ten times a second") {
   Build();
   auto sink = std::make_shared<RecordingSink>();

@@ -48,6 +48,20 @@ TEST_CASE("step work: a request's steps are those that it then takes") {
   CHECK(tiny.engine->Find(id)->finished);
 }
 
+TEST_CASE("step work: an inspected step looks at all pairs of one pass once more") {
+  TinyEngine tiny = MakeTinyEngine();
+  engine::Request request = SparseRequest();
+  request.sampling.cfg_scale = 1;
+  request.inspect = engine::InspectParams{{}, {}, {1}, false};
+  const engine::SequenceId id = tiny.engine->Start(request).value();
+  for (int step = 0; step < 8; ++step) {
+    CAPTURE(step);
+    const double times = step == 1 || step == 7 ? 3 : 2;  // 7 selects
+    CHECK(NextStepWork(*tiny.engine->Find(id), 512).pairs == times * 256 * 256);
+    REQUIRE(tiny.engine->Step().ok());
+  }
+}
+
 TEST_CASE("step work: guidance looks at all pairs twice") {
   TinyEngine tiny = MakeTinyEngine();
   engine::Request request = SparseRequest();

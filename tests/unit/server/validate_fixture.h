@@ -32,7 +32,7 @@ class ValidateFixture {
 
   std::optional<Failure> Check(const v1::GenerateRequest& request) {
     valid = ValidRequest();
-    return ToEngineRequest(request, model, 77, &valid);
+    return ToEngineRequest(request, inspect, model, 77, &valid);
   }
 
   // Field to description of everything that is wrong; the code must be INVALID_ARGUMENT.
@@ -59,6 +59,7 @@ class ValidateFixture {
   engine::ModelInfo info;
   ServedModel model;
   ValidRequest valid;
+  const v1::InspectRequest* inspect = nullptr;  // what the next request is checked with
 };
 
 }  // namespace sparsed::server

@@ -1,0 +1,186 @@
+#include "engine/inspection.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "engine/status_macros.h"
+#include "kernels/check.h"
+
+namespace sparsed::engine {
+namespace {
+
+constexpr int64_t kAlignment = 64;  // of each layer's importances in the buffer
+
+kernels::BlockMaskView MaskOf(const SparsePlan& plan, const ModelInfo& model) {
+  return {nullptr, model.num_heads, plan.num_blocks, plan.block_size};
+}
+
+int64_t MaskBytes(const SparsePlan& plan, const ModelInfo& model) {
+  const int64_t bytes = MaskOf(plan, model).Bytes();
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+int64_t ImportanceBytes(const SparsePlan& plan, const ModelInfo& model) {
+  const int64_t values = int64_t{model.num_heads} * plan.num_blocks * plan.num_blocks;
+  return (values * static_cast<int64_t>(sizeof(float)) + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Ascending, each once; all of [0, count) where nothing is named.
+std::vector<int32_t> Choice(std::vector<int32_t> named, int32_t count) {
+  if (named.empty()) {
+    named.resize(count);
+    std::iota(named.begin(), named.end(), 0);
+  }
+  std::sort(named.begin(), named.end());
+  named.erase(std::unique(named.begin(), named.end()), named.end());
+  return named;
+}
+
+}  // namespace
+
+double KeptShare(std::span<const float> importance, std::span<const uint64_t> kept, int32_t n) {
+  const size_t words = (static_cast<size_t>(n) + 63) / 64;
+  SPARSED_CHECK(importance.size() == static_cast<size_t>(n) * n && kept.size() == n * words,
+                "importances and pattern of different sizes");
+  double all = 0;
+  double covered = 0;
+  for (int32_t query = 0; query < n; ++query) {
+    for (int32_t key = 0; key < n; ++key) {
+      const double value = importance[static_cast<size_t>(query) * n + key];
+      all += value;
+      if ((kept[query * words + key / 64] >> (key % 64) & 1) != 0) covered += value;
+    }
+  }
+  return all > 0 ? covered / all : 1;
+}
+
+double JaccardIndex(std::span<const uint64_t> a, std::span<const uint64_t> b) {
+  SPARSED_CHECK(a.size() == b.size(), "patterns of different sizes");
+  int64_t both = 0;
+  int64_t either = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    both += std::popcount(a[i] & b[i]);
+    either += std::popcount(a[i] | b[i]);
+  }
+  return either > 0 ? static_cast<double>(both) / static_cast<double>(either) : 1;
+}
+
+InspectParams ResolveInspection(const InspectParams& params, const SparsePlan& plan,
+                                const ModelInfo& model) {
+  InspectParams resolved;
+  resolved.layers = Choice(params.layers, model.num_layers);
+  resolved.heads = Choice(params.heads, model.num_heads);
+  resolved.steps = params.steps;
+  if (plan.used) resolved.steps.push_back(plan.select_step);
+  resolved.steps = Choice(std::move(resolved.steps), 0);
+  resolved.importance = params.importance;
+  return resolved;
+}
+
+int64_t Inspection::DeviceBytes(const InspectParams& resolved, const SparsePlan& plan,
+                                const ModelInfo& model) {
+  return static_cast<int64_t>(resolved.layers.size()) *
+         (MaskBytes(plan, model) + ImportanceBytes(plan, model));
+}
+
+int64_t Inspection::HostBytes(const InspectParams& resolved, const SparsePlan& plan) {
+  const auto heads = static_cast<int64_t>(resolved.layers.size() * resolved.heads.size());
+  const auto steps = static_cast<int64_t>(resolved.steps.size());
+  const int64_t n = plan.num_blocks;
+  const int64_t pattern = (n + 63) / 64 * n * static_cast<int64_t>(sizeof(uint64_t));
+  // Once to be returned and once to compare with.
+  int64_t of_head = static_cast<int64_t>(sizeof(InspectedHead)) + 2 * pattern +
+                    steps * static_cast<int64_t>(sizeof(double));
+  if (resolved.importance) of_head += n * n * static_cast<int64_t>(sizeof(float));
+  return steps * heads * of_head;
+}
+
+absl::StatusOr<Inspection> Inspection::Create(kernels::Backend& backend,
+                                              const InspectParams& resolved, const SparsePlan& plan,
+                                              const ModelInfo& model) {
+  SPARSED_ASSIGN_OR_RETURN(kernels::Buffer memory,
+                           backend.Alloc(DeviceBytes(resolved, plan, model)));
+  return Inspection(resolved, plan, model, std::move(memory));
+}
+
+Inspection::Inspection(const InspectParams& resolved, const SparsePlan& plan,
+                       const ModelInfo& model, kernels::Buffer memory)
+    : params_(resolved),
+      selection_(SelectionOf(plan)),
+      num_blocks_(plan.num_blocks),
+      select_step_(plan.used ? plan.select_step : -1),
+      mass_is_attention_(plan.scale == static_cast<float>(1.0 / std::sqrt(model.head_dim))),
+      memory_(std::move(memory)),
+      masks_(model.num_layers, MaskOf(plan, model)),
+      importances_(model.num_layers, nullptr) {
+  char* next = memory_.as<char>();
+  for (const int32_t layer : params_.layers) {
+    masks_[layer].bits = reinterpret_cast<uint64_t*>(next);
+    next += MaskBytes(plan, model);
+    importances_[layer] = reinterpret_cast<float*>(next);
+    next += ImportanceBytes(plan, model);
+  }
+}
+
+bool Inspection::Wants(int32_t step) const {
+  return std::binary_search(params_.steps.begin(), params_.steps.end(), step);
+}
+
+ProbePlan Inspection::Probe() const { return {selection_, masks_, importances_}; }
+
+absl::StatusOr<InspectedStep> Inspection::Read(kernels::Backend& backend, int32_t step,
+                                               StepKind kind) const {
+  InspectedStep result;
+  result.step = step;
+  result.kind = kind;
+  result.heads.reserve(params_.layers.size() * params_.heads.size());
+  for (const int32_t layer : params_.layers) {
+    for (const int32_t number : params_.heads) {
+      InspectedHead head;
+      head.layer = layer;
+      head.head = number;
+      SPARSED_RETURN_IF_ERROR(ReadHead(backend, step == select_step_, result.heads.size(), head));
+      result.heads.push_back(std::move(head));
+    }
+  }
+  return result;
+}
+
+absl::Status Inspection::ReadHead(kernels::Backend& backend, bool is_select_step, size_t index,
+                                  InspectedHead& head) const {
+  const kernels::BlockMaskView& mask = masks_[head.layer];
+  const int64_t n = num_blocks_;
+  head.kept.resize(n * mask.WordsPerRow());
+  SPARSED_RETURN_IF_ERROR(backend.CopyOut(head.kept.data(), mask.Row(head.head, 0),
+                                          head.kept.size() * sizeof(uint64_t)));
+  head.similarity.reserve(history_.size() + 1);
+  for (const auto& before : history_) {
+    head.similarity.push_back(JaccardIndex(head.kept, before[index]));
+  }
+  head.similarity.push_back(1);
+  if (!mass_is_attention_ && !params_.importance) return absl::OkStatus();
+
+  std::vector<float> importance(n * n);
+  SPARSED_RETURN_IF_ERROR(backend.CopyOut(importance.data(),
+                                          importances_[head.layer] + head.head * n * n,
+                                          importance.size() * sizeof(float)));
+  if (mass_is_attention_) {
+    head.fresh_recall = KeptShare(importance, head.kept, num_blocks_);
+    if (is_select_step) head.recall = head.fresh_recall;
+    if (in_use_) head.recall = KeptShare(importance, history_[*in_use_][index], num_blocks_);
+  }
+  if (params_.importance) head.importance = std::move(importance);
+  return absl::OkStatus();
+}
+
+void Inspection::Remember(const InspectedStep& step) {
+  if (step.step == select_step_) in_use_ = history_.size();
+  std::vector<std::vector<uint64_t>>& patterns = history_.emplace_back();
+  patterns.reserve(step.heads.size());
+  for (const InspectedHead& head : step.heads) patterns.push_back(head.kept);
+}
+
+}  // namespace sparsed::engine
