@@ -166,11 +166,12 @@ def test_a_silent_peer_is_asked_for_a_sign_of_life():
 
 
 def test_an_old_connection_is_asked_to_reconnect_without_a_failed_call():
-    with ShallowServer("--max-connection-age-seconds", "1") as server:
+    # A slow step, so that the call ends well after the connection's age has been told.
+    with ShallowServer("--max-connection-age-seconds", "1", faults=["slow:1:1:2500"]) as server:
         raw = RawHttp2(server.port)
         assert any(kind == GOAWAY for kind, *_ in raw.frames(4))
         raw.close()
         # A call that is running keeps its connection for as long as it may run.
-        request = wide_request(128)
+        request = short_request()
         events = [e.WhichOneof("event") for e in server.client.stream(stream_request(request))]
         assert events[-1] == "final"
