@@ -240,6 +240,7 @@ void Reader::ReadField(const std::string& name, const json& value) {
     for (const Meaningless& row : kMeaningless) {
       if (name == row.name) return CheckMeaningless(row, value);
     }
+    if (name.empty()) return violations.Add("body", "has a field without a name");
     violations.Add(name, "is unknown");
   }
 }

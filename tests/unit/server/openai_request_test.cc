@@ -132,6 +132,7 @@ TEST_CASE_METHOD(OpenAiFixture,
     const std::string name(field + 1, std::string(field).find('"', 1) - 1);
     CHECK(WrongInChat(field) == name);
   }
+  CHECK(WrongInChat(R"("":1)") == "body");
   CHECK(WrongInCompletion(R"("messages":[])") == "messages");
   CHECK(WrongInCompletion(R"("max_completion_tokens":8)") == "max_completion_tokens");
   Chat(R"(,"n":1,"tools":[],"tool_choice":"none","logprobs":false,"top_logprobs":0,"logit_bias":{},
