@@ -113,7 +113,7 @@ TEST_CASE("On the device every family gives the same bits alone and in a batch")
     for (int repeat = 0; repeat < kFamilyRepeats; ++repeat) {
       CAPTURE(shape, repeat);
       REQUIRE(engine::RunBatch(*engine, requests) == alone);
-      std::reverse(requests.begin(), requests.end());
+      requests = std::vector<engine::Request>(requests.rbegin(), requests.rend());
       std::reverse(alone.begin(), alone.end());
     }
   }

@@ -249,7 +249,7 @@ TEST_CASE("On the device a request gives the same bits alone and in a batch") {
     alone.push_back(engine::RunBatch(*engine, {request}).front());
   }
   REQUIRE(engine::RunBatch(*engine, requests) == alone);
-  std::reverse(requests.begin(), requests.end());
+  requests = std::vector<engine::Request>(requests.rbegin(), requests.rend());
   std::reverse(alone.begin(), alone.end());
   REQUIRE(engine::RunBatch(*engine, requests) == alone);
 }
