@@ -79,6 +79,7 @@ def test_an_end_that_nobody_reads_does_not_stay():
             if kind == RST_STREAM:
                 break
         assert DATA not in seen and RST_STREAM in seen
+        server.wait_for("slow_clients", 10)
         assert server.metric("sparsed_slow_clients_total") == 1
         raw.close()
         assert server.client.generate(short_request()).token_ids
