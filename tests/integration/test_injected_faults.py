@@ -161,13 +161,13 @@ def test_a_device_fault_ends_the_process_for_its_supervisor(expected, kind):
 
 
 def test_a_pause_of_the_process_is_not_taken_for_a_slow_step(expected):
-    # Of a step's 6 seconds the process stands still for 5: it may last 4, and a busy machine may add
-    # to the one that is left.
-    with ShallowServer("--stall-seconds", "4", faults=[f"slow:{HIT}:2:6000"]) as server:
+    # Of a step's 4.5 seconds the process stands still for 4: it may last 3, and a busy machine may
+    # add to the half that is left.
+    with ShallowServer("--stall-seconds", "3", faults=[f"slow:{HIT}:2:4500"]) as server:
         hit = start_stream(server.client, request(HIT))
         server.wait_for("fault")
         server.process.send_signal(signal.SIGSTOP)
-        time.sleep(5)
+        time.sleep(4)
         server.process.send_signal(signal.SIGCONT)
         assert final_text(hit) == expected["dense"]
         assert not any(line["event"] == "engine_stalled" for line in server.lines), server.lines

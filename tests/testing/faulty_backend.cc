@@ -98,9 +98,11 @@ absl::Status FaultyBackend::SampleRows(kernels::TensorView logits,
       return of_request && each.seed == row.seed && each.step == row.step;
     });
     if (fault == faults_.end()) continue;
-    Tell(*fault);
-    const Fault happening = *fault;
+    Fault happening = *fault;
     faults_.erase(fault);
+    // From here: whoever reads of it may stop the process before the step has slept at all.
+    happening.end = std::chrono::steady_clock::now() + happening.delay;
+    Tell(happening);
     if (absl::Status status = Happen(happening, logits, row); !status.ok()) return status;
   }
   warm_ = true;
@@ -123,7 +125,9 @@ absl::Status FaultyBackend::Happen(const Fault& fault, const kernels::TensorView
       return inner().CopyIn(static_cast<float*>(logits.data) + row.row * logits.stride, &kNan,
                             sizeof(kNan));
     case Fault::Kind::kSlow:
-      std::this_thread::sleep_for(fault.delay);
+      while (std::chrono::steady_clock::now() < fault.end) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
       break;
   }
   return absl::OkStatus();

@@ -33,6 +33,7 @@ struct Fault {
   uint64_t seed = 0;
   uint64_t step = 0;  // 0-based
   std::chrono::milliseconds delay{0};
+  std::chrono::steady_clock::time_point end;  // of the delay, once it has begun
 };
 
 // hold:PATH, alloc:NTH, operation:SEED:STEP, sync:SEED:STEP, nan:SEED:STEP or
