@@ -445,8 +445,8 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
       release_value();
       Pack(p, scores);
     }
-    // The next item's first scores. Behind the last item they are of what lies there, and unused: a
-    // branch around products under way would serialise them.
+    // The next item's first scores. Behind the last item they are of what lies there, and unused:
+    // which products are under way depends on no branch.
     const int tile = info.tile;
     const uint32_t out_staging = staging();
     const Item done = item;
