@@ -301,7 +301,7 @@ __device__ void StoreRows(const Rows<kHeadDim>& rows, const AttentionLaunch& lau
   }
 }
 
-// kParts: see TileMass; 1 only where every attention block that is selected is a tile.
+// kParts: see TileMass; no fewer than attention blocks in a tile of any sequence that is selected.
 template <int kHeadDim, Mass kMass, int kParts>
 __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_map, uint32_t shared,
                         const Barriers& barriers, const volatile uint32_t* tile_info) {
@@ -552,26 +552,39 @@ cudaError_t Launch(const AttentionLaunch& launch, const AttentionMaps& maps, int
   return cudaGetLastError();
 }
 
-bool SelectsTiles(const AttentionLaunch& launch) {
-  const std::span<const AttentionItemRange> all(launch.sequences, launch.num_sequences);
-  return std::all_of(all.begin(), all.end(), [](const AttentionItemRange& sequence) {
-    return sequence.mode != 1 || sequence.block_size == kKeys;
-  });
+// Parts of a tile's mass: as many as attention blocks, those being smallest that select.
+int PartsOf(const AttentionLaunch& launch) {
+  int parts = 1;
+  for (const AttentionItemRange& sequence :
+       std::span<const AttentionItemRange>(launch.sequences, launch.num_sequences)) {
+    if (sequence.mode == 1) parts = std::max(parts, kKeys / sequence.block_size);
+  }
+  return parts;
+}
+
+template <int kHeadDim, Mass kMass>
+cudaError_t LaunchSelect(const AttentionLaunch& launch, const AttentionMaps& maps, int32_t grid,
+                         cudaStream_t stream) {
+  switch (PartsOf(launch)) {
+    case 1:
+      return Launch<kHeadDim, kMass, 1>(launch, maps, grid, stream);
+    case 2:
+      return Launch<kHeadDim, kMass, 2>(launch, maps, grid, stream);
+    default:
+      return Launch<kHeadDim, kMass, 4>(launch, maps, grid, stream);
+  }
 }
 
 template <int kHeadDim>
 cudaError_t Launch(const AttentionLaunch& launch, const AttentionMaps& maps, Mass mass,
                    int32_t grid, cudaStream_t stream) {
-  const bool tiles = SelectsTiles(launch);
   switch (mass) {
     case Mass::kNone:
       return Launch<kHeadDim, Mass::kNone, 1>(launch, maps, grid, stream);
     case Mass::kPlain:
-      return tiles ? Launch<kHeadDim, Mass::kPlain, 1>(launch, maps, grid, stream)
-                   : Launch<kHeadDim, Mass::kPlain, 4>(launch, maps, grid, stream);
+      return LaunchSelect<kHeadDim, Mass::kPlain>(launch, maps, grid, stream);
     case Mass::kSquare:
-      return tiles ? Launch<kHeadDim, Mass::kSquare, 1>(launch, maps, grid, stream)
-                   : Launch<kHeadDim, Mass::kSquare, 4>(launch, maps, grid, stream);
+      return LaunchSelect<kHeadDim, Mass::kSquare>(launch, maps, grid, stream);
     case Mass::kPower:
       return Launch<kHeadDim, Mass::kPower, 4>(launch, maps, grid, stream);
   }

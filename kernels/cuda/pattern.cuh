@@ -9,9 +9,20 @@ namespace sparsed::kernels::cuda {
 // that impossible, the keep-th largest itself: as unsigned integers the bit patterns of
 // non-negative floats order as the floats do. Whole warp; 1 <= keep <= n.
 __device__ inline uint32_t Threshold(const float* values, int n, int keep, int lane) {
-  uint32_t threshold = 0;
+  // The bits that all values share need no trial.
+  uint32_t high = 0;
+  uint32_t low = 0xffffffffu;
+  for (int i = lane; i < n; i += 32) {
+    high = max(high, __float_as_uint(values[i]));
+    low = min(low, __float_as_uint(values[i]));
+  }
+  high = __reduce_max_sync(0xffffffffu, high);
+  low = __reduce_min_sync(0xffffffffu, low);
+  const int shared_bits = __clz(static_cast<int>(high ^ low));
+  if (shared_bits == 32) return high;
+  uint32_t threshold = high & ~(0xffffffffu >> shared_bits);
 #pragma unroll 1
-  for (int bit = 30; bit >= 0; --bit) {
+  for (int bit = 31 - shared_bits; bit >= 0; --bit) {
     const uint32_t trial = threshold | (1u << bit);
     unsigned own = 0;
     for (int i = lane; i < n; i += 32) own += __float_as_uint(values[i]) >= trial ? 1 : 0;
@@ -46,10 +57,12 @@ __device__ inline void MarkLargest(const float* values, int n, int keep, int fir
     if (lane == 0 && kept != 0) {
       const int position = first + base;
       const uint64_t shifted = static_cast<uint64_t>(kept) << (position % 32);
-      words[position / 32] |= static_cast<uint32_t>(shifted);
-      if (shifted >> 32 != 0) words[position / 32 + 1] |= static_cast<uint32_t>(shifted >> 32);
+      // Nobody else writes here; a reduction does not wait for the word, as reading it would.
+      atomicOr(&words[position / 32], static_cast<uint32_t>(shifted));
+      if (shifted >> 32 != 0) {
+        atomicOr(&words[position / 32 + 1], static_cast<uint32_t>(shifted >> 32));
+      }
     }
-    __syncwarp();
   }
 }
 

@@ -31,6 +31,20 @@ __device__ inline float LogAdd2(float a, float b) {
   return high + log2f(Exp2(a - high) + Exp2(b - high));
 }
 
+// Sums over a quad, one a lane: lane 0 of first[0], lane 1 of second[0], lane 2 of first[1], lane 3
+// of second[1].
+__device__ inline float QuadSumOfFour(const float (&first)[2], const float (&second)[2], int lane) {
+  const bool odd = lane & 1;
+  const bool high = lane & 2;
+  float sums[2];
+#pragma unroll
+  for (int b = 0; b < 2; ++b) {
+    const float other = __shfl_xor_sync(0xffffffffu, odd ? first[b] : second[b], 1);
+    sums[b] = (odd ? second[b] : first[b]) + other;
+  }
+  return (high ? sums[1] : sums[0]) + __shfl_xor_sync(0xffffffffu, high ? sums[0] : sums[1], 2);
+}
+
 // log2 of the row's mass over blocks [first, n).
 __device__ inline float RowMass(const float* scratch, int row, int first, int n) {
   constexpr int kUnroll = 4;
@@ -74,17 +88,27 @@ __device__ void Importances(const AttentionItemRange& s, const Item& item, int f
     space.row_mass[row] = mass;
   }
   barrier();
-  // A lane has four neighbouring rows; the lanes of one query block are neighbours.
+  // A lane has four neighbouring rows; the lanes of one query block are neighbours, eight or more.
+  // Four key blocks at a time: of every four lanes each ends with the sum of one.
   const int lanes = s.block_size / 4;
-  const float area = static_cast<float>(s.block_size) * static_cast<float>(s.block_size);
+  const float inverse_area = 1.0f / (static_cast<float>(s.block_size) * s.block_size);  // exact
   const float4 total = reinterpret_cast<const float4*>(space.row_mass)[lane];
-#pragma unroll 4
-  for (int j = first + space.thread / 32; j < n; j += kThreads / 32) {
-    const float4 mass = reinterpret_cast<const float4*>(space.scratch + j * kItemRows)[lane];
-    float sum = Exp2(mass.x - total.x) + Exp2(mass.y - total.y) + Exp2(mass.z - total.z) +
+#pragma unroll 1
+  for (int base = first + space.thread / 32 * 4; base < n; base += kThreads / 32 * 4) {
+    float sums[4];
+#pragma unroll
+    for (int u = 0; u < 4; ++u) {
+      const int j = min(base + u, n - 1);
+      const float4 mass = reinterpret_cast<const float4*>(space.scratch + j * kItemRows)[lane];
+      sums[u] = Exp2(mass.x - total.x) + Exp2(mass.y - total.y) + Exp2(mass.z - total.z) +
                 Exp2(mass.w - total.w);
-    for (int d = 1; d < lanes; d *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
-    if (lane % lanes == 0) space.values[(lane / lanes) * (n - first) + j - first] = sum / area;
+    }
+    float sum = QuadSumOfFour({sums[0], sums[2]}, {sums[1], sums[3]}, lane);
+    for (int d = 4; d < lanes; d *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
+    const int j = base + lane % 4;
+    if (lane % lanes < 4 && j < n) {
+      space.values[(lane / lanes) * (n - first) + j - first] = sum * inverse_area;
+    }
   }
   barrier();
 }

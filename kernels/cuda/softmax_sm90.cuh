@@ -16,8 +16,8 @@ struct Rows {
   float mass_sum[2];  // the same for the selection's exponent, where that is not 1
 };
 
-// The selection mass of this thread's columns of a tile, for each row: of the whole tile (kParts
-// 1), which leaves registers to the rest, or of its 32-key groups (kParts 4).
+// The selection mass of this thread's columns of a tile, for each row, in so many parts: 1, 2 or
+// 4. Fewer leave registers to the rest.
 template <int kParts>
 struct TileMass {
   float part[2][kParts];
@@ -55,14 +55,20 @@ __device__ inline float QuadSum(float v) {
 
 __device__ inline float FourSum(const float (&v)[4]) { return (v[0] + v[1]) + (v[2] + v[3]); }
 
+// Part `b` of kBlocks equal ones of `parts`.
+template <int kBlocks, int kParts>
+__device__ float PartSum(const float (&parts)[kParts], int b) {
+  static_assert(kBlocks <= kParts && kParts <= 4);
+  if constexpr (kBlocks == kParts) return parts[b];
+  if constexpr (kBlocks * 2 == kParts) return parts[2 * b] + parts[2 * b + 1];
+  return (parts[0] + parts[1]) + (parts[2] + parts[3]);
+}
+
+// groups: of the tile's four groups of 32 keys.
 template <int kParts>
 __device__ void KeepMass(TileMass<kParts>& mass, int row, const float (&groups)[4]) {
-  if constexpr (kParts == 1) {
-    mass.part[row][0] = FourSum(groups);
-  } else {
 #pragma unroll
-    for (int g = 0; g < 4; ++g) mass.part[row][g] = groups[g];
-  }
+  for (int b = 0; b < kParts; ++b) mass.part[row][b] = PartSum<kParts>(groups, b);
 }
 
 // s becomes the probabilities p relative to the new maximum; rescale is what the old ones need.
@@ -165,21 +171,21 @@ __device__ inline float QuadSumOfTwo(float first, float second, int lane) {
 template <int kBlocks, int kParts>
 __device__ void StoreMassOf(const TileMass<kParts>& mass, float base, const MassStore& store,
                             int tile, int lane) {
+  float* const column = store.scratch + (lane & 1) * 8;
+  const int first_block = tile * kBlocks;
+  if constexpr (kBlocks == 1) {
+    const float sum = QuadSumOfTwo(PartSum<1>(mass.part[0], 0), PartSum<1>(mass.part[1], 0), lane);
+    if ((lane & 2) == 0) __stcs(column + first_block * kItemRows, base + Log2(sum));
+  } else {
 #pragma unroll
-  for (int b = 0; b < kBlocks; ++b) {
-    float row[2];
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      if constexpr (kBlocks == kParts) row[r] = mass.part[r][b];
-      if constexpr (kBlocks < kParts && kBlocks == 1) row[r] = FourSum(mass.part[r]);
-      if constexpr (kBlocks < kParts && kBlocks == 2) {
-        row[r] = mass.part[r][2 * b] + mass.part[r][2 * b + 1];
-      }
-    }
-    const float sum = QuadSumOfTwo(row[0], row[1], lane);
-    const int block = tile * kBlocks + b;
-    if ((lane & 2) == 0 && (kBlocks == 1 || block < store.num_blocks)) {
-      __stcs(store.scratch + block * kItemRows + (lane & 1) * 8, base + Log2(sum));
+    for (int b = 0; b < kBlocks; b += 2) {
+      const float first[2] = {PartSum<kBlocks>(mass.part[0], b),
+                              PartSum<kBlocks>(mass.part[0], b + 1)};
+      const float second[2] = {PartSum<kBlocks>(mass.part[1], b),
+                               PartSum<kBlocks>(mass.part[1], b + 1)};
+      const float sum = QuadSumOfFour(first, second, lane);
+      const int block = first_block + b + (lane & 2) / 2;
+      if (block < store.num_blocks) __stcs(column + block * kItemRows, base + Log2(sum));
     }
   }
 }
@@ -190,14 +196,16 @@ template <int kParts>
 __device__ void StoreMass(const TileMass<kParts>& mass, const float (&max)[2],
                           const MassStore& store, int tile, int lane) {
   const float base = (lane & 1 ? max[1] : max[0]) * store.scale;
-  if constexpr (kParts == 1) {
+  if (kParts == 1 || store.per_tile == 1) {
     StoreMassOf<1>(mass, base, store, tile, lane);
-  } else if (store.per_tile == 1) {
-    StoreMassOf<1>(mass, base, store, tile, lane);
-  } else if (store.per_tile == 2) {
+  } else if constexpr (kParts == 2) {
     StoreMassOf<2>(mass, base, store, tile, lane);
-  } else {
-    StoreMassOf<4>(mass, base, store, tile, lane);
+  } else if constexpr (kParts == 4) {
+    if (store.per_tile == 2) {
+      StoreMassOf<2>(mass, base, store, tile, lane);
+    } else {
+      StoreMassOf<4>(mass, base, store, tile, lane);
+    }
   }
 }
 

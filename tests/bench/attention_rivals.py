@@ -250,15 +250,24 @@ class Bench:
 
     def selection(self, label, call, flops, tokens, heads, dim, rounds):
         """What a select step costs beside a full one, and the last layer's few queries alone."""
-        blocks = tokens // BLOCK
-        mask = torch.zeros(heads, blocks, (blocks + 63) // 64, dtype=torch.int64, device="cuda")
-        bits = mask.data_ptr()
-        self.case(f"{label}, selection", [
+        masks = {}
+
+        def select(size, **changes):
+            blocks = tokens // size
+            masks[size] = torch.zeros(heads, blocks, (blocks + 63) // 64, dtype=torch.int64,
+                                      device="cuda")
+            return call(mask=masks[size].data_ptr(), select=1, block_size=size,
+                        first_canvas_block=blocks - 1, keep_prompt=int(blocks * 0.3) + 1, **changes)
+
+        contestants = [
             Contestant("sparsed full", call(), flops),
-            Contestant("sparsed select", call(mask=bits, select=1), flops),
+            Contestant("sparsed select", select(BLOCK), flops),
             Contestant("sparsed select, scale x2",
-                       call(mask=bits, select=1, selection_scale=2 / math.sqrt(dim)), flops)],
-                  rounds)
+                       select(BLOCK, selection_scale=2 / math.sqrt(dim)), flops)]
+        if tokens <= 4096:  # where smaller blocks are the server's default
+            contestants += [Contestant(f"sparsed select, blocks of {size}", select(size), flops)
+                            for size in (64, 32)]
+        self.case(f"{label}, selection", contestants, rounds)
         self.case(f"{label}, last 128 queries", [
             Contestant("sparsed last 128 queries", call(first_query=tokens - BLOCK),
                        flops * BLOCK / tokens)], rounds)
