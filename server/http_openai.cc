@@ -11,6 +11,7 @@
 #include "engine/status_macros.h"
 #include "server/http_call.h"
 #include "server/http_openai_response.h"
+#include "server/playground.h"
 #include "server/validate.h"
 
 namespace sparsed::server {
@@ -139,6 +140,7 @@ void OpenAiService::AddRoutes(HttpServer& server) {
     FailUnserved(request, response);
     return httplib::Server::HandlerResponse::Handled;
   });
+  if (parts_.playground) AddPlayground(server);
   for (const bool chat : {true, false}) {
     server.Post(chat ? "/v1/chat/completions" : "/v1/completions",
                 [this, chat, &server](const Request& request, Response& response,
@@ -222,7 +224,7 @@ void OpenAiService::Complete(const HttpServer& server, bool chat, const Request&
     return Fail(refused.value_or(Internal()), asked.names, response);
   }
   call->Accept(*accepted);
-  OpenAiAnswer answer(asked, {info.request_id, parts_.state->model()->name, SecondsSinceEpoch()});
+  OpenAiAnswer answer(asked, {info.request_id, parts_.state->model(), SecondsSinceEpoch()});
   asked.request = v1::GenerateRequest();  // long, maybe, and so may be the wait
   if (asked.stream) {
     const auto stream = std::make_shared<SseStream>(SseStream{call, std::move(answer)});

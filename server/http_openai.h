@@ -1,5 +1,5 @@
 // OpenAI's HTTP interface: models, chat completions, completions. What it does not have of it is in
-// docs/openai.md.
+// docs/openai.md. With --playground also the page that uses it.
 // Next: server/http_openai_request.h, server/http_call.h
 #pragma once
 
@@ -33,6 +33,7 @@ class OpenAiService {
     Clock clock;
     size_t max_body_bytes = 0;
     Duration write_time{};  // of what is no stream's event
+    bool playground = false;
   };
   explicit OpenAiService(Parts parts);
 

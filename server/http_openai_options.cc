@@ -75,6 +75,9 @@ void ReadDiffusion(const json& value, OpenAiCall* call, Violations& violations) 
     } else if (name == "stream_frames") {
       if (!field.is_boolean()) violations.Add(path, "is not true or false");
       call->frames = field.is_boolean() && field.get<bool>();
+    } else if (name == "token_confidences") {
+      if (!field.is_boolean()) violations.Add(path, "is not true or false");
+      call->request.set_token_confidences(field.is_boolean() && field.get<bool>());
     } else if (name == "gen_length" || name == "stop") {
       violations.Add(path, "is the request's own ", name == "stop" ? "stop" : "max_tokens");
     } else {
