@@ -209,7 +209,8 @@ class Panel {
     } else if (cell.text === null || cell.step > this.shown) {
       parts.push("not committed");
     } else {
-      parts.push(`${JSON.stringify(cell.text)} (token ${cell.id})`, `committed in step ${cell.step}`);
+      parts.push(`${JSON.stringify(cell.text)} (token ${cell.id})`);
+      parts.push(`committed in step ${cell.step}`);
       if (cell.confidence !== null) parts.push(`confidence ${cell.confidence.toFixed(3)}`);
     }
     if (this.differsAt(index)) {
@@ -235,11 +236,12 @@ const modeOf = () => form.elements.mode.value;
 const fields = () => [...form.querySelectorAll("[data-field]")]
   .filter((field) => !field.closest("section[hidden]"));
 
-// 1 or more digits that a number cannot hold stay text, which the server reads as well.
+// What is no number stays text: the server says so. So do integers that would lose digits, which it
+// reads as text too.
 function numberOr(text) {
   const number = Number(text);
-  const exact = Number.isFinite(number) && (!Number.isInteger(number) || Number.isSafeInteger(number));
-  return exact ? number : text;
+  if (!Number.isFinite(number)) return text;
+  return Number.isInteger(number) && !Number.isSafeInteger(number) ? text : number;
 }
 
 // "a.b" -> object.a.b
@@ -250,7 +252,7 @@ function put(object, path, value) {
   object[last] = value;
 }
 
-// The request that the form asks for. What is no number is sent as it is: the server says so.
+// The request that the form asks for.
 function readForm() {
   const body = {stream: true, stream_options: {include_usage: true},
                 diffusion: {stream_frames: true, token_confidences: true}};

@@ -63,7 +63,7 @@ TEST_CASE_METHOD(OpenAiFixture, "openai: a chat request becomes ours") {
           "max_completion_tokens":64,"temperature":0.5,"seed":7,"stop":["x","yy"],"stream":true,
           "stream_options":{"include_usage":true},"user":"u","metadata":{"a":"b"},"store":false,
           "diffusion":{"steps":16,"block_length":32,"algorithm":"random","cfg_scale":1.5,
-          "stream_frames":true,"sparse":{"mode":"sparsed","select":0.25,"skip":0.5,
+          "stream_frames":true,"token_confidences":true,"sparse":{"mode":"sparsed","select":0.25,"skip":0.5,
           "block_size":64,"scale":"n_heads"}}})",
       true);
   const v1::GenerateRequest& request = call.request;
@@ -85,7 +85,7 @@ TEST_CASE_METHOD(OpenAiFixture, "openai: a chat request becomes ours") {
   CHECK(request.sparse().skip() == 0.5f);
   CHECK(request.sparse().block_size() == 64);
   CHECK(request.sparse().scale() == v1::SELECTION_SCALE_N_HEADS);
-  CHECK((call.stream && call.include_usage && call.frames));
+  CHECK((call.stream && call.include_usage && call.frames && request.token_confidences()));
   CHECK_FALSE(Check(request).has_value());
 }
 
@@ -173,6 +173,7 @@ TEST_CASE_METHOD(OpenAiFixture, "openai: values of the wrong kind are named") {
            {R"("diffusion":{"temperature":200})", "diffusion.temperature"},
            {R"("temperature":1,"diffusion":{"temperature":1})", "temperature"},
            {R"("diffusion":{"stream_frames":true})", "diffusion.stream_frames"},
+           {R"("diffusion":{"token_confidences":1})", "diffusion.token_confidences"},
            {R"("diffusion":{"sparse":[]})", "diffusion.sparse"},
            {R"("diffusion":{"sparse":{"mode":"on"}})", "diffusion.sparse.mode"},
            {R"("diffusion":{"sparse":{"select":2}})", "diffusion.sparse.select"},

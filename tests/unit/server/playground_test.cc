@@ -1,0 +1,102 @@
+#include "server/playground.h"
+
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+
+#include "server/http_openai.h"
+#include "tests/testing/catch.h"
+
+namespace sparsed::server {
+namespace {
+
+// The HTTP port, and what a browser gets from it. Nothing else of the server is there.
+class Port {
+ public:
+  explicit Port(bool playground) : service_(PartsWith(playground)) {
+    auto started = service_.Start({"127.0.0.1", 0});
+    REQUIRE(started.ok());
+    server_ = *std::move(started);
+  }
+  httplib::Response Get(const std::string& path, const httplib::Headers& headers = {}) const {
+    httplib::Client client("127.0.0.1", server_->port());
+    const httplib::Result result = client.Get(path, headers);
+    INFO(path);
+    REQUIRE(result);
+    return *result;
+  }
+
+ private:
+  static OpenAiService::Parts PartsWith(bool playground) {
+    OpenAiService::Parts parts;
+    parts.write_time = std::chrono::seconds(10);
+    parts.playground = playground;
+    return parts;
+  }
+  OpenAiService service_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+std::string FileOf(const std::string& name) {
+  std::ifstream in(SPARSED_WEB_DIR "/" + name, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+struct Row {
+  const char* path;
+  const char* file;
+  const char* type;
+};
+constexpr Row kRows[] = {
+    {"/", "index.html", "text/html; charset=utf-8"},
+    {"/playground.css", "playground.css", "text/css; charset=utf-8"},
+    {"/playground.js", "playground.js", "text/javascript; charset=utf-8"},
+};
+
+}  // namespace
+
+TEST_CASE("playground: the page's files, with their types and what a browser may do with them") {
+  const Port port(true);
+  std::set<std::string> tags;
+  for (const Row& row : kRows) {
+    const httplib::Response page = port.Get(row.path);
+    INFO(row.path);
+    CHECK(page.status == 200);
+    CHECK(page.get_header_value("Content-Type") == row.type);
+    CHECK_FALSE(page.body.empty());
+    CHECK((page.body == FileOf(row.file)));
+    const std::string policy = page.get_header_value("Content-Security-Policy");
+    CHECK(policy.rfind("default-src 'self';", 0) == 0);
+    CHECK(policy.find("unsafe") == std::string::npos);
+    CHECK(policy.find("frame-ancestors 'none'") != std::string::npos);
+    CHECK(page.get_header_value("X-Content-Type-Options") == "nosniff");
+    CHECK(page.get_header_value("Cache-Control") == "no-cache");
+    tags.insert(page.get_header_value("ETag"));
+  }
+  CHECK(tags.size() == std::size(kRows));
+  CHECK(tags.count("") == 0);
+}
+
+TEST_CASE("playground: a file that the browser has is not sent again") {
+  const Port port(true);
+  const std::string tag = port.Get("/").get_header_value("ETag");
+  const httplib::Response known = port.Get("/", {{"If-None-Match", "\"x\", W/" + tag}});
+  CHECK(known.status == 304);
+  CHECK(known.body.empty());
+  CHECK(known.get_header_value("ETag") == tag);
+  CHECK(port.Get("/", {{"If-None-Match", "\"x\""}}).status == 200);
+}
+
+TEST_CASE("playground: there is nothing unless it was asked for, and nothing but its files") {
+  const Port port(false);
+  for (const Row& row : kRows) CHECK(port.Get(row.path).status == 404);
+  const Port page(true);
+  for (const char* path : {"/index.html", "/playgroundxcss", "/playground.css/", "/../README.md"}) {
+    INFO(path);
+    CHECK(page.Get(path).status == 404);
+  }
+}
+
+}  // namespace sparsed::server
