@@ -170,8 +170,8 @@ def test_chat_canvas_and_scrubber(page):
         canvas.send_keys(Keys.ARROW_RIGHT)
         token = tokens[at]
         assert page.texts(".detail") == [
-            f"Position {at + 1} of 32, {json.dumps(token['text'])} (token {token['id']}), committed "
-            f"in step {token['commit_step'] + 1}, confidence {token['confidence']:.3f}"]
+            f"Position {at + 1} of 32, {json.dumps(token['text'])} (token {token['id']}), "
+            f"committed in step {token['commit_step'] + 1}, confidence {token['confidence']:.3f}"]
 
     # The conversation goes on, until a new one is begun.
     page.write(message="What is 2 + 2?")
