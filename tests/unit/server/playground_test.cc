@@ -13,9 +13,9 @@ namespace sparsed::server {
 namespace {
 
 // The HTTP port, and what a browser gets from it. Nothing else of the server is there.
-class Port {
+class BrowsedPort {
  public:
-  explicit Port(bool playground) : service_(PartsWith(playground)) {
+  explicit BrowsedPort(bool playground) : service_(PartsWith(playground)) {
     auto started = service_.Start({"127.0.0.1", 0});
     REQUIRE(started.ok());
     server_ = *std::move(started);
@@ -44,12 +44,12 @@ std::string FileOf(const std::string& name) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-struct Row {
+struct ServedFile {
   const char* path;
   const char* file;
   const char* type;
 };
-constexpr Row kRows[] = {
+constexpr ServedFile kServedFiles[] = {
     {"/", "index.html", "text/html; charset=utf-8"},
     {"/playground.css", "playground.css", "text/css; charset=utf-8"},
     {"/playground.js", "playground.js", "text/javascript; charset=utf-8"},
@@ -58,15 +58,15 @@ constexpr Row kRows[] = {
 }  // namespace
 
 TEST_CASE("playground: the page's files, with their types and what a browser may do with them") {
-  const Port port(true);
+  const BrowsedPort port(true);
   std::set<std::string> tags;
-  for (const Row& row : kRows) {
-    const httplib::Response page = port.Get(row.path);
-    INFO(row.path);
+  for (const ServedFile& served : kServedFiles) {
+    const httplib::Response page = port.Get(served.path);
+    INFO(served.path);
     CHECK(page.status == 200);
-    CHECK(page.get_header_value("Content-Type") == row.type);
+    CHECK(page.get_header_value("Content-Type") == served.type);
     CHECK_FALSE(page.body.empty());
-    CHECK((page.body == FileOf(row.file)));
+    CHECK((page.body == FileOf(served.file)));
     const std::string policy = page.get_header_value("Content-Security-Policy");
     CHECK(policy.rfind("default-src 'self';", 0) == 0);
     CHECK(policy.find("unsafe") == std::string::npos);
@@ -75,12 +75,12 @@ TEST_CASE("playground: the page's files, with their types and what a browser may
     CHECK(page.get_header_value("Cache-Control") == "no-cache");
     tags.insert(page.get_header_value("ETag"));
   }
-  CHECK(tags.size() == std::size(kRows));
+  CHECK(tags.size() == std::size(kServedFiles));
   CHECK(tags.count("") == 0);
 }
 
 TEST_CASE("playground: a file that the browser has is not sent again") {
-  const Port port(true);
+  const BrowsedPort port(true);
   const std::string tag = port.Get("/").get_header_value("ETag");
   const httplib::Response known = port.Get("/", {{"If-None-Match", "\"x\", W/" + tag}});
   CHECK(known.status == 304);
@@ -90,9 +90,9 @@ TEST_CASE("playground: a file that the browser has is not sent again") {
 }
 
 TEST_CASE("playground: there is nothing unless it was asked for, and nothing but its files") {
-  const Port port(false);
-  for (const Row& row : kRows) CHECK(port.Get(row.path).status == 404);
-  const Port page(true);
+  const BrowsedPort port(false);
+  for (const ServedFile& served : kServedFiles) CHECK(port.Get(served.path).status == 404);
+  const BrowsedPort page(true);
   for (const char* path : {"/index.html", "/playgroundxcss", "/playground.css/", "/../README.md"}) {
     INFO(path);
     CHECK(page.Get(path).status == 404);
