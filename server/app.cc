@@ -191,7 +191,8 @@ OpenAiService::Parts App::OpenAiParts() {
           clock_,
           static_cast<size_t>(config_.max_message_bytes()),
           ToDuration(config_.slow_client_seconds),
-          config_.playground};
+          config_.playground,
+          config_.enable_inspection ? &inspection_budget_ : nullptr};
 }
 
 absl::Status App::Listen() {

@@ -65,6 +65,19 @@ void ReadOption(const std::string& path, const std::string& name, const json& va
   }
 }
 
+void ReadInspect(const json& value, v1::InspectRequest* inspect, Violations& violations) {
+  if (!value.is_object()) violations.Add("inspect", "is not an object");
+  if (!value.is_object()) return;
+  for (const auto& [name, field] : value.items()) {
+    const std::string path = absl::StrCat("inspect.", name);
+    if (name == "request") {
+      violations.Add(path, "is what is beside inspect");
+    } else {
+      ReadOption(path, name, field, inspect, violations);
+    }
+  }
+}
+
 void ReadDiffusion(const json& value, OpenAiCall* call, Violations& violations) {
   if (!value.is_object()) violations.Add("diffusion", "is not an object");
   if (!value.is_object()) return;

@@ -12,7 +12,9 @@ namespace {
 
 // Nothing from elsewhere, nothing inline, and in nobody's frame.
 constexpr char kPolicy[] =
-    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'";
 
 std::string TagOf(const std::string& bytes) {
   unsigned char digest[SHA256_DIGEST_LENGTH];
@@ -27,7 +29,7 @@ std::string PatternOf(const std::string& path) { return absl::StrReplaceAll(path
 
 }  // namespace
 
-void AddPlayground(HttpServer& server) {
+void AddPlayground(HttpServer& server, bool inspections) {
   for (const PageFile& file : PlaygroundFiles()) {
     const std::string tag = TagOf(file.bytes);
     const auto answer = [file, tag](const httplib::Request& request, httplib::Response& response) {
@@ -45,6 +47,12 @@ void AddPlayground(HttpServer& server) {
     };
     server.Get(PatternOf(file.path), answer);
   }
+  server.Get(PatternOf("/playground/server.json"), [inspections](const httplib::Request&,
+                                                                 httplib::Response& response) {
+    response.set_header("Cache-Control", "no-store");
+    response.set_content(inspections ? R"({"inspections":true})" : R"({"inspections":false})",
+                         "application/json");
+  });
 }
 
 }  // namespace sparsed::server

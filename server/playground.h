@@ -10,13 +10,14 @@
 namespace sparsed::server {
 
 struct PageFile {
-  std::string path;  // "/playground.css"
+  std::string path;  // "/playground/page.css"
   std::string type;
   std::string bytes;
 };
 std::vector<PageFile> PlaygroundFiles();
 
-// Before Start. The files are for everyone who can connect; they hold nothing of the model.
-void AddPlayground(HttpServer& server);
+// Before Start. The files are for everyone who can connect; they hold nothing of the model, and
+// what the page is told of the server is whether it has `inspections`.
+void AddPlayground(HttpServer& server, bool inspections);
 
 }  // namespace sparsed::server

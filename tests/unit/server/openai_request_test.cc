@@ -183,6 +183,37 @@ TEST_CASE_METHOD(OpenAiFixture, "openai: values of the wrong kind are named") {
   }
 }
 
+TEST_CASE_METHOD(OpenAiFixture, "openai: an inspection is asked for where the path has them") {
+  CHECK(WrongInCompletion(R"("inspect":{})") == "inspect");
+  const auto read = [](const std::string& object, OpenAiCall* call) {
+    call->inspect.emplace();
+    return ParseOpenAi(R"({"prompt":"hi","inspect":)" + object + "}", call);
+  };
+  OpenAiCall call;
+  CHECK_FALSE(read(R"({"layers":[1],"heads":[2,3],"steps":[4],"importance":true})", &call));
+  v1::InspectRequest expected;
+  expected.add_layers(1);
+  for (const uint32_t head : {2u, 3u}) expected.add_heads(head);
+  expected.add_steps(4);
+  expected.set_importance(true);
+  CHECK(call.inspect->SerializeAsString() == expected.SerializeAsString());
+  CHECK(JsonField(call.names, "steps[0]") == "inspect.steps[0]");
+  CHECK(JsonField(call.names, "sampling.steps") == "diffusion.steps");
+  for (const auto& [body, field] :
+       std::map<std::string, std::string>{{"[]", "inspect"},
+                                          {R"({"steps":["x"]})", "inspect.steps"},
+                                          {R"({"request":{}})", "inspect.request"},
+                                          {R"({"depth":1})", "inspect.depth"}}) {
+    OpenAiCall wrong;
+    const auto failure = read(body, &wrong);
+    INFO(body);
+    REQUIRE(failure.has_value());
+    const auto bad = DetailOf<google::rpc::BadRequest>(*failure);
+    REQUIRE(bad.field_violations_size() == 1);
+    CHECK(bad.field_violations(0).field() == field);
+  }
+}
+
 TEST_CASE_METHOD(OpenAiFixture, "openai: messages are named by their place") {
   const auto wrong = [this](const char* messages) {
     return OnlyWrongOf(absl::StrCat(R"({"messages":)", messages, "}"), true);
