@@ -128,7 +128,7 @@ export class Panel {
     this.timer = setInterval(() => {
       this.seek(this.shown + 1);
       if (this.shown >= last) clearInterval(this.timer);
-    }, Math.max(30, Math.min(400, 4000 / last)));
+    }, Math.max(30, Math.min(250, 3000 / last)));
   }
 
   show(step) {
