@@ -126,7 +126,7 @@ export class Patterns {
       }
     }
     this.root.classList.toggle("fine", blocks > 64);
-    this.root.classList.toggle("large", heads.length > 12);
+    this.root.classList.toggle("large", Math.max(layers.length, heads.length) > 12);
     this.map.style.setProperty("--first", first / blocks);
     this.map.style.setProperty("--blocks", blocks);
     this.state.textContent = "generating";
