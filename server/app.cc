@@ -190,7 +190,9 @@ OpenAiService::Parts App::OpenAiParts() {
           &open_streams_,
           clock_,
           static_cast<size_t>(config_.max_message_bytes()),
-          ToDuration(config_.slow_client_seconds)};
+          ToDuration(config_.slow_client_seconds),
+          config_.playground,
+          config_.enable_inspection ? &inspection_budget_ : nullptr};
 }
 
 absl::Status App::Listen() {

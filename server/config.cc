@@ -111,6 +111,9 @@ std::vector<std::string> CheckTogether(const Config& config) {
                      address == config.grpc_address ? "; use --tls-cert, or" : "; use",
                      " --insecure-allow-plaintext-tokens"));
   }
+  if (config.playground && config.http_address.empty()) {
+    errors.push_back("--playground needs --http-address");
+  }
   if (!config.http_address.empty() && !config.tls_client_ca.empty() &&
       config.auth_token_file.empty()) {
     errors.push_back(

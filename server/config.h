@@ -23,6 +23,7 @@ struct Config {
   std::string grpc_address = "127.0.0.1:8001";
   std::string admin_address = "127.0.0.1:8002";
   std::string http_address;  // of OpenAI's interface; empty: none
+  bool playground = false;
   bool reflection = true;
   std::string tls_cert;       // PEM files; a certificate makes it TLS
   std::string tls_key;        // of the certificate

@@ -10,32 +10,45 @@ constexpr std::chrono::milliseconds kLook(50);
 
 }  // namespace
 
-HttpCall::HttpCall(const AccessLog* access, OpenStreams* open,
-                   std::shared_ptr<HttpConnection> connection, CallInfo info)
-    : access_(access), open_(open), connection_(std::move(connection)), info_(std::move(info)) {}
+template <typename OutboxType>
+HttpCallOf<OutboxType>::HttpCallOf(const AccessLog* access, OpenStreams* open,
+                                   std::shared_ptr<HttpConnection> connection, CallInfo info,
+                                   OutboxType outbox)
+    : StreamOf<OutboxType>(std::move(outbox)),
+      access_(access),
+      open_(open),
+      connection_(std::move(connection)),
+      info_(std::move(info)) {}
 
-std::shared_ptr<HttpCall> HttpCall::Create(const AccessLog* access, OpenStreams* open,
-                                           std::shared_ptr<HttpConnection> connection,
-                                           CallInfo info) {
-  std::shared_ptr<HttpCall> call(
-      new HttpCall(access, open, std::move(connection), std::move(info)));
+template <typename OutboxType>
+std::shared_ptr<HttpCallOf<OutboxType>> HttpCallOf<OutboxType>::Create(
+    const AccessLog* access, OpenStreams* open, std::shared_ptr<HttpConnection> connection,
+    CallInfo info, OutboxType outbox) {
+  std::shared_ptr<HttpCallOf> call(
+      new HttpCallOf(access, open, std::move(connection), std::move(info), std::move(outbox)));
   open->Add(call);
   return call;
 }
 
-HttpCall::~HttpCall() { open_->Remove(this); }
+template <typename OutboxType>
+HttpCallOf<OutboxType>::~HttpCallOf() {
+  open_->Remove(this);
+}
 
-void HttpCall::OnResult(const v1::GenerateResponse& result, const RunStats& stats) {
+template <typename OutboxType>
+void HttpCallOf<OutboxType>::OnResult(const v1::GenerateResponse& result, const RunStats& stats) {
   access_->Write(info_, nullptr, stats);
-  Stream::OnResult(result, stats);
+  StreamOf<OutboxType>::OnResult(result, stats);
 }
 
-void HttpCall::OnFailure(const Failure& failure, const RunStats& stats) {
+template <typename OutboxType>
+void HttpCallOf<OutboxType>::OnFailure(const Failure& failure, const RunStats& stats) {
   access_->Write(info_, &failure, stats);
-  Stream::OnFailure(failure, stats);
+  StreamOf<OutboxType>::OnFailure(failure, stats);
 }
 
-void HttpCall::StartWrite(const v1::StreamGenerateResponse& event) {
+template <typename OutboxType>
+void HttpCallOf<OutboxType>::StartWrite(const Event& event) {
   bool dropped = false;
   {
     const std::lock_guard lock(mu_);
@@ -43,13 +56,14 @@ void HttpCall::StartWrite(const v1::StreamGenerateResponse& event) {
     if (!dropped) event_ = event;
   }
   if (dropped) {
-    WriteDone(false);
+    this->WriteDone(false);
   } else {
     changed_.notify_one();
   }
 }
 
-void HttpCall::FinishCall(const Failure* failure) {
+template <typename OutboxType>
+void HttpCallOf<OutboxType>::FinishCall(const Failure* failure) {
   {
     const std::lock_guard lock(mu_);
     if (failure != nullptr) failure_ = *failure;
@@ -58,11 +72,12 @@ void HttpCall::FinishCall(const Failure* failure) {
   changed_.notify_one();
 }
 
-std::optional<Failure> HttpCall::Serve(const Write& write, Duration interval,
-                                       const std::function<bool()>& idle) {
+template <typename OutboxType>
+std::optional<Failure> HttpCallOf<OutboxType>::Serve(const Write& write, Duration interval,
+                                                     const std::function<bool()>& idle) {
   TimePoint idle_since = std::chrono::steady_clock::now();
   while (true) {
-    std::optional<v1::StreamGenerateResponse> event;
+    std::optional<Event> event;
     {
       std::unique_lock lock(mu_);
       changed_.wait_for(lock, kLook, [this] { return event_ || ended_; });
@@ -72,16 +87,16 @@ std::optional<Failure> HttpCall::Serve(const Write& write, Duration interval,
         break;
       }
     }
-    if (!connection_->is_writable()) MarkCancelled();
+    if (!connection_->is_writable()) this->MarkCancelled();
     if (event) {
       // By OpenStreams: it knows whether anything waits that the client should have read.
       connection_->SetWatched(true);
       const bool written = write(*event);
       connection_->SetWatched(false);
-      WriteDone(written);
+      this->WriteDone(written);
       idle_since = std::chrono::steady_clock::now();
     } else if (std::chrono::steady_clock::now() - idle_since >= interval) {
-      if (!idle()) MarkCancelled();
+      if (!idle()) this->MarkCancelled();
       idle_since = std::chrono::steady_clock::now();
     }
   }
@@ -90,15 +105,19 @@ std::optional<Failure> HttpCall::Serve(const Write& write, Duration interval,
   return failure_;
 }
 
-void HttpCall::Abandon() {
-  MarkCancelled();
+template <typename OutboxType>
+void HttpCallOf<OutboxType>::Abandon() {
+  this->MarkCancelled();
   bool writing = false;
   {
     const std::lock_guard lock(mu_);
     abandoned_ = true;
     writing = std::exchange(event_, std::nullopt).has_value();
   }
-  if (writing) WriteDone(false);
+  if (writing) this->WriteDone(false);
 }
+
+template class HttpCallOf<Outbox>;
+template class HttpCallOf<InspectionOutbox>;
 
 }  // namespace sparsed::server

@@ -8,27 +8,32 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "server/access_log.h"
 #include "server/http_connection.h"
+#include "server/inspection_outbox.h"
 #include "server/open_streams.h"
 #include "server/stream.h"
 
 namespace sparsed::server {
 
-class HttpCall final : public Stream {
+template <typename OutboxType>
+class HttpCallOf final : public StreamOf<OutboxType> {
  public:
+  using Event = typename OutboxType::Event;
+
   // `open` has it until Serve has returned or nothing refers to it.
-  static std::shared_ptr<HttpCall> Create(const AccessLog* access, OpenStreams* open,
-                                          std::shared_ptr<HttpConnection> connection,
-                                          CallInfo info);
-  ~HttpCall() override;
+  static std::shared_ptr<HttpCallOf> Create(const AccessLog* access, OpenStreams* open,
+                                            std::shared_ptr<HttpConnection> connection,
+                                            CallInfo info, OutboxType outbox = OutboxType());
+  ~HttpCallOf() override;
 
   void OnResult(const v1::GenerateResponse& result, const RunStats& stats) override;
   void OnFailure(const Failure& failure, const RunStats& stats) override;
 
   // For what is done with an event; returns whether the client could be reached.
-  using Write = std::function<bool(const v1::StreamGenerateResponse& event)>;
+  using Write = std::function<bool(const Event& event)>;
   // Until the call has ended: hands over its events one by one, and calls `idle` where there has
   // been none for `interval`. A client that goes away cancels the call. Returns how it failed, or
   // nothing. Once, on the connection's thread.
@@ -38,9 +43,9 @@ class HttpCall final : public Stream {
   void Abandon();
 
  private:
-  HttpCall(const AccessLog* access, OpenStreams* open, std::shared_ptr<HttpConnection> connection,
-           CallInfo info);
-  void StartWrite(const v1::StreamGenerateResponse& event) override;
+  HttpCallOf(const AccessLog* access, OpenStreams* open, std::shared_ptr<HttpConnection> connection,
+             CallInfo info, OutboxType outbox);
+  void StartWrite(const Event& event) override;
   void FinishCall(const Failure* failure) override;
   void AbortCall() override { connection_->Abort(); }
 
@@ -51,10 +56,13 @@ class HttpCall final : public Stream {
   std::mutex mu_;
   // The members below are guarded by mu_.
   std::condition_variable changed_;
-  std::optional<v1::StreamGenerateResponse> event_;  // to be written
+  std::optional<Event> event_;  // to be written
   std::optional<Failure> failure_;
   bool ended_ = false;      // FinishCall was called
   bool abandoned_ = false;  // what comes is not written
 };
+
+using HttpCall = HttpCallOf<Outbox>;
+using HttpInspectCall = HttpCallOf<InspectionOutbox>;
 
 }  // namespace sparsed::server

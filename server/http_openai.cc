@@ -10,7 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "engine/status_macros.h"
 #include "server/http_call.h"
+#include "server/http_inspection.h"
 #include "server/http_openai_response.h"
+#include "server/playground.h"
 #include "server/validate.h"
 
 namespace sparsed::server {
@@ -22,6 +24,7 @@ using std::chrono::seconds;
 constexpr char kJsonType[] = "application/json";
 constexpr char kSse[] = "text/event-stream";
 constexpr char kPing[] = ": ping\n\n";
+constexpr char kInspectionsPath[] = "/playground/inspect";
 constexpr seconds kPingInterval(15);
 // A request has a thread from its first byte to the last of its answer: enough for all that run and
 // wait at the default limits, and for those that are sent slowly beside them.
@@ -82,21 +85,33 @@ Json ModelJson(const std::string& name, int64_t created) {
 }
 
 // A stream's answer and the call it is of, until the last byte.
+template <typename Call, typename Answer>
 struct SseStream {
-  std::shared_ptr<HttpCall> call;
-  OpenAiAnswer answer;
+  std::shared_ptr<Call> call;
+  Answer answer;
+
+  bool Write(httplib::DataSink& sink) {
+    const auto write = [&](const std::string& bytes) {
+      return bytes.empty() || sink.write(bytes.data(), bytes.size());
+    };
+    const auto failure =
+        call->Serve([&](const typename Call::Event& event) { return write(answer.Event(event)); },
+                    kPingInterval, [&] { return write(kPing); });
+    if (failure) write(answer.ErrorEvent(*failure));
+    sink.done();
+    return true;
+  }
 };
 
-bool WriteStream(SseStream& stream, httplib::DataSink& sink) {
-  const auto write = [&](const std::string& bytes) {
-    return bytes.empty() || sink.write(bytes.data(), bytes.size());
-  };
-  const auto failure = stream.call->Serve(
-      [&](const v1::StreamGenerateResponse& event) { return write(stream.answer.Event(event)); },
-      kPingInterval, [&] { return write(kPing); });
-  if (failure) write(stream.answer.ErrorEvent(*failure));
-  sink.done();
-  return true;
+template <typename Call, typename Answer>
+void SendStream(const std::shared_ptr<Call>& call, Answer answer, httplib::Response& response) {
+  using Stream = SseStream<Call, Answer>;
+  const auto stream = std::make_shared<Stream>(Stream{call, std::move(answer)});
+  response.set_header("Cache-Control", "no-cache");
+  response.set_header("X-Accel-Buffering", "no");
+  response.set_chunked_content_provider(
+      kSse, [stream](size_t, httplib::DataSink& sink) { return stream->Write(sink); },
+      [stream](bool) { stream->call->Abandon(); });
 }
 
 }  // namespace
@@ -139,11 +154,19 @@ void OpenAiService::AddRoutes(HttpServer& server) {
     FailUnserved(request, response);
     return httplib::Server::HandlerResponse::Handled;
   });
+  const bool inspections = parts_.playground && parts_.inspection_budget != nullptr;
+  if (parts_.playground) AddPlayground(server, inspections);
   for (const bool chat : {true, false}) {
-    server.Post(chat ? "/v1/chat/completions" : "/v1/completions",
+    const std::string path = chat ? "/chat/completions" : "/completions";
+    server.Post("/v1" + path, [this, chat, &server](const Request& request, Response& response,
+                                                    const httplib::ContentReader& reader) {
+      Complete(Receive(server, {chat, false}, request, response, reader), response);
+    });
+    if (!inspections) continue;
+    server.Post(kInspectionsPath + path,
                 [this, chat, &server](const Request& request, Response& response,
                                       const httplib::ContentReader& reader) {
-                  Complete(server, chat, request, response, reader);
+                  Inspect(Receive(server, {chat, true}, request, response, reader), response);
                 });
   }
   server.Post(".*", [](const Request& request, Response& response, const httplib::ContentReader&) {
@@ -197,50 +220,61 @@ std::optional<Failure> OpenAiService::Read(const Request& request,
   return parts_.entry->Authorize(info.caller, call->request.model());
 }
 
-void OpenAiService::Complete(const HttpServer& server, bool chat, const Request& request,
-                             Response& response, const httplib::ContentReader& reader) const {
-  const std::shared_ptr<HttpConnection> connection = server.ConnectionOf(request);
-  CallInfo info = parts_.entry->Describe(HeadersOf(request), connection->peer(), "openai",
-                                         chat ? "ChatCompletions" : "Completions");
-  info.generation = true;
-  response.set_header("x-request-id", info.request_id);
-  OpenAiCall asked;
-  asked.chat = chat;
-  std::optional<Failure> failure = Read(request, reader, *connection, info, &asked);
-  const auto call = HttpCall::Create(parts_.access, parts_.open_streams, connection, info);
-  std::optional<v1::Accepted> accepted;
-  {
-    v1::StreamGenerateRequest wanted;
-    *wanted.mutable_request() = asked.request;
-    wanted.set_frames(asked.frames);
-    constexpr auto kNoDeadline = std::chrono::system_clock::time_point::max();
-    accepted = parts_.submitter->Submit(wanted, std::move(failure), {info, kNoDeadline, call});
+OpenAiService::Incoming OpenAiService::Receive(const HttpServer& server, Path path,
+                                               const Request& request, Response& response,
+                                               const httplib::ContentReader& reader) const {
+  Incoming in;
+  in.connection = server.ConnectionOf(request);
+  const char* method = path.inspects ? "Inspect" : path.chat ? "ChatCompletions" : "Completions";
+  in.info = parts_.entry->Describe(HeadersOf(request), in.connection->peer(), "openai", method);
+  in.info.generation = true;
+  response.set_header("x-request-id", in.info.request_id);
+  in.asked.chat = path.chat;
+  if (path.inspects) in.asked.inspect.emplace();
+  in.failure = Read(request, reader, *in.connection, in.info, &in.asked);
+  return in;
+}
+
+template <typename Call>
+bool OpenAiService::Submit(Incoming& in, const std::shared_ptr<Call>& call,
+                           Response& response) const {
+  constexpr auto kNoDeadline = std::chrono::system_clock::time_point::max();
+  const v1::InspectRequest* inspect = in.asked.inspect ? &*in.asked.inspect : nullptr;
+  v1::StreamGenerateRequest wanted;
+  *wanted.mutable_request() = in.asked.request;
+  wanted.set_frames(in.asked.frames);
+  const auto accepted = parts_.submitter->Submit(wanted, std::move(in.failure),
+                                                 {in.info, kNoDeadline, call, inspect});
+  if (accepted) {
+    call->Accept(*accepted);
+    return true;
   }
-  const auto no_ping = [] { return true; };
-  if (!accepted) {
-    const auto refused = call->Serve([](const auto&) { return true; }, kPingInterval, no_ping);
-    return Fail(refused.value_or(Internal()), asked.names, response);
-  }
-  call->Accept(*accepted);
-  OpenAiAnswer answer(asked, {info.request_id, parts_.state->model()->name, SecondsSinceEpoch()});
-  asked.request = v1::GenerateRequest();  // long, maybe, and so may be the wait
-  if (asked.stream) {
-    const auto stream = std::make_shared<SseStream>(SseStream{call, std::move(answer)});
-    response.set_header("Cache-Control", "no-cache");
-    response.set_header("X-Accel-Buffering", "no");
-    response.set_chunked_content_provider(
-        kSse, [stream](size_t, httplib::DataSink& sink) { return WriteStream(*stream, sink); },
-        [stream](bool) { stream->call->Abandon(); });
-    return;
-  }
+  const auto refused =
+      call->Serve([](const auto&) { return true; }, kPingInterval, [] { return true; });
+  Fail(refused.value_or(Internal()), in.asked.names, response);
+  return false;
+}
+
+void OpenAiService::Complete(Incoming in, Response& response) const {
+  const auto call = HttpCall::Create(parts_.access, parts_.open_streams, in.connection, in.info);
+  if (!Submit(in, call, response)) return;
+  OpenAiAnswer answer(in.asked, {in.info.request_id, parts_.state->model(), SecondsSinceEpoch()});
+  in.asked.request = v1::GenerateRequest();  // long, maybe, and so may be the wait
+  if (in.asked.stream) return SendStream(call, std::move(answer), response);
   std::string body;
   const auto keep = [&](const v1::StreamGenerateResponse& event) {
     if (event.has_final()) body = answer.Body(event.final());
     return true;
   };
-  const auto ended = call->Serve(keep, kPingInterval, no_ping);
-  if (ended) return Fail(*ended, asked.names, response);
+  const auto ended = call->Serve(keep, kPingInterval, [] { return true; });
+  if (ended) return Fail(*ended, in.asked.names, response);
   response.set_content(body, kJsonType);
+}
+
+void OpenAiService::Inspect(Incoming in, Response& response) const {
+  const auto call = HttpInspectCall::Create(parts_.access, parts_.open_streams, in.connection,
+                                            in.info, InspectionOutbox(parts_.inspection_budget));
+  if (Submit(in, call, response)) SendStream(call, InspectionAnswer(in.asked.names), response);
 }
 
 void OpenAiService::Models(const HttpServer& server, const std::string* id, const Request& request,

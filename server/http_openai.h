@@ -1,5 +1,6 @@
 // OpenAI's HTTP interface: models, chat completions, completions. What it does not have of it is in
-// docs/openai.md.
+// docs/openai.md. With --playground also the page that uses it, and with --enable-inspection the
+// patterns that the page shows.
 // Next: server/http_openai_request.h, server/http_call.h
 #pragma once
 
@@ -14,6 +15,7 @@
 #include "server/entry.h"
 #include "server/http_openai_request.h"
 #include "server/http_server.h"
+#include "server/inspection_outbox.h"
 #include "server/open_streams.h"
 #include "server/server_state.h"
 #include "server/submit.h"
@@ -33,6 +35,8 @@ class OpenAiService {
     Clock clock;
     size_t max_body_bytes = 0;
     Duration write_time{};  // of what is no stream's event
+    bool playground = false;
+    InspectionBudget* inspection_budget = nullptr;  // null: the page shows no patterns
   };
   explicit OpenAiService(Parts parts);
 
@@ -47,9 +51,25 @@ class OpenAiService {
   void AddRoutes(HttpServer& server);
   // To who comes while all threads have a connection.
   std::string FullAnswer() const;
-  void Complete(const HttpServer& server, bool chat, const Request& request, Response& response,
-                const httplib::ContentReader& reader) const;
-  // The call up to its generation: who asks, and for what.
+  // A call on its way in: who asks, for what, and what is wrong with it.
+  struct Incoming {
+    std::shared_ptr<HttpConnection> connection;
+    CallInfo info;
+    OpenAiCall asked;
+    std::optional<Failure> failure;
+  };
+  // Of one path.
+  struct Path {
+    bool chat = false;
+    bool inspects = false;
+  };
+  void Complete(Incoming in, Response& response) const;
+  void Inspect(Incoming in, Response& response) const;
+  Incoming Receive(const HttpServer& server, Path path, const Request& request, Response& response,
+                   const httplib::ContentReader& reader) const;
+  // Queues the generation, or answers why not. Whether it is queued.
+  template <typename Call>
+  bool Submit(Incoming& in, const std::shared_ptr<Call>& call, Response& response) const;
   std::optional<Failure> Read(const Request& request, const httplib::ContentReader& reader,
                               HttpConnection& connection, CallInfo& info, OpenAiCall* call) const;
   std::optional<Failure> ReadBody(const Request& request, const httplib::ContentReader& reader,

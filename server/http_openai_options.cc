@@ -65,6 +65,19 @@ void ReadOption(const std::string& path, const std::string& name, const json& va
   }
 }
 
+void ReadInspect(const json& value, v1::InspectRequest* inspect, Violations& violations) {
+  if (!value.is_object()) violations.Add("inspect", "is not an object");
+  if (!value.is_object()) return;
+  for (const auto& [name, field] : value.items()) {
+    const std::string path = absl::StrCat("inspect.", name);
+    if (name == "request") {
+      violations.Add(path, "is what is beside inspect");
+    } else {
+      ReadOption(path, name, field, inspect, violations);
+    }
+  }
+}
+
 void ReadDiffusion(const json& value, OpenAiCall* call, Violations& violations) {
   if (!value.is_object()) violations.Add("diffusion", "is not an object");
   if (!value.is_object()) return;
@@ -75,6 +88,9 @@ void ReadDiffusion(const json& value, OpenAiCall* call, Violations& violations) 
     } else if (name == "stream_frames") {
       if (!field.is_boolean()) violations.Add(path, "is not true or false");
       call->frames = field.is_boolean() && field.get<bool>();
+    } else if (name == "token_confidences") {
+      if (!field.is_boolean()) violations.Add(path, "is not true or false");
+      call->request.set_token_confidences(field.is_boolean() && field.get<bool>());
     } else if (name == "gen_length" || name == "stop") {
       violations.Add(path, "is the request's own ", name == "stop" ? "stop" : "max_tokens");
     } else {

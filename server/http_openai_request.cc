@@ -236,6 +236,8 @@ void Reader::ReadField(const std::string& name, const json& value) {
     ReadNumber(name, value);
   } else if (name == "diffusion") {
     ReadDiffusion(value, call_, violations);
+  } else if (call_->inspect && name == "inspect") {
+    ReadInspect(value, &*call_->inspect, violations);
   } else if (name != "user" && name != "metadata" && name != "store") {
     for (const Meaningless& row : kMeaningless) {
       if (name == row.name) return CheckMeaningless(row, value);
@@ -283,6 +285,10 @@ void Reader::Read(const json& root) {
   Name("sparse", "diffusion.sparse");
   Name("chat.messages", "messages");
   Name("chat", "messages");
+  if (call_->inspect) {
+    for (const char* list : {"layers", "heads", "steps"})
+      Name(list, absl::StrCat("inspect.", list));
+  }
   for (const char* input : {"token_ids.ids", "infill.parts", "infill", "input"}) {
     Name(input, "prompt");
   }

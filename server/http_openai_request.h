@@ -9,6 +9,7 @@
 
 #include "server/errors.h"
 #include "sparsed/v1/generation.pb.h"
+#include "sparsed/v1/inspection.pb.h"
 
 namespace sparsed::server {
 
@@ -22,11 +23,13 @@ struct OpenAiCall {
   bool stream = false;
   bool include_usage = false;  // in a chunk of its own, at the end of a stream
   bool frames = false;
+  std::optional<v1::InspectRequest> inspect;  // there is one where the path knows inspections
   FieldNames names;
 };
 
-// Fills *call but for `chat`, which it reads. INVALID_ARGUMENT with everything that the contract
-// has no word for; whether the rest makes sense is found in server/validate.h.
+// Fills *call but for `chat`, and whether there is an `inspect`, which it reads. INVALID_ARGUMENT
+// with everything that the contract has no word for; whether the rest makes sense is found in
+// server/validate.h.
 std::optional<Failure> ParseOpenAi(const std::string& body, OpenAiCall* call);
 
 // "sampling.steps" -> "diffusion.steps".

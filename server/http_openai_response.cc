@@ -29,16 +29,6 @@ Json Usage(const v1::Usage& usage) {
           {"total_tokens", usage.prompt_tokens() + usage.generated_tokens()}};
 }
 
-// How the text came about: what a diffusion model has to say beyond OpenAI's fields.
-Json Report(const v1::GenerateResponse& result) {
-  Json report = {{"seed", result.seed()},
-                 {"full_steps", result.usage().full_steps()},
-                 {"select_steps", result.usage().select_steps()},
-                 {"sparse_steps", result.usage().sparse_steps()}};
-  if (result.sparse().used()) report["density"] = result.sparse().density();
-  return report;
-}
-
 // What an answer or a chunk of one begins with.
 Json Begin(const OpenAiAnswer::Head& head, bool chat, bool chunk) {
   const char* object = !chat   ? "text_completion"
@@ -47,7 +37,7 @@ Json Begin(const OpenAiAnswer::Head& head, bool chat, bool chunk) {
   return {{"id", absl::StrCat(chat ? "chatcmpl-" : "cmpl-", head.request_id)},
           {"object", object},
           {"created", head.created},
-          {"model", head.model},
+          {"model", head.model->name},
           {"system_fingerprint", Commit()}};
 }
 
@@ -165,6 +155,27 @@ std::string OpenAiAnswer::Text(const v1::GenerateResponse& result) const {
   return infill_ ? result.hole_texts(0) : result.text();
 }
 
+// The token alone: bytes that are no UTF-8 by themselves become U+FFFD.
+std::string OpenAiAnswer::PieceOf(uint32_t id) const {
+  return engine::ToValidUtf8(head_.model->tokenizer->Bytes(static_cast<int32_t>(id), true));
+}
+
+// How the text came about: what a diffusion model has to say beyond OpenAI's fields.
+Json OpenAiAnswer::Report(const v1::GenerateResponse& result) const {
+  Json report = {{"seed", result.seed()},
+                 {"full_steps", result.usage().full_steps()},
+                 {"select_steps", result.usage().select_steps()},
+                 {"sparse_steps", result.usage().sparse_steps()}};
+  if (result.sparse().used()) report["density"] = result.sparse().density();
+  for (const v1::TokenDetail& token : result.tokens()) {
+    report["tokens"].push_back({{"id", token.id()},
+                                {"text", PieceOf(token.id())},
+                                {"confidence", token.confidence()},
+                                {"commit_step", token.commit_step()}});
+  }
+  return report;
+}
+
 std::string OpenAiAnswer::Body(const v1::GenerateResponse& result) const {
   Json body = Begin(head_, chat_, /*chunk=*/false);
   const Json said = {{"role", "assistant"}, {"content", Text(result)}};
@@ -205,9 +216,15 @@ std::string OpenAiAnswer::Delta(const std::string& text) const {
 std::string OpenAiAnswer::Frame(const v1::Frame& frame) const {
   Json chunk = Begin(head_, chat_, /*chunk=*/true);
   chunk["choices"] = Json::array();
+  const auto mask = static_cast<uint32_t>(head_.model->info->mask_token_id);
   Json ids = Json::array();
-  for (const uint32_t id : frame.token_ids()) ids.push_back(id);
-  chunk["frame"] = {{"step", frame.step()}, {"text", frame.text()}, {"token_ids", ids}};
+  Json pieces = Json::array();
+  for (const uint32_t id : frame.token_ids()) {
+    ids.push_back(id);
+    pieces.push_back(id == mask ? Json() : Json(PieceOf(id)));
+  }
+  chunk["frame"] = {
+      {"step", frame.step()}, {"text", frame.text()}, {"token_ids", ids}, {"pieces", pieces}};
   return absl::StrCat("event: diffusion_frame\n", Data(chunk));
 }
 

@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "server/errors.h"
 #include "server/http_openai_request.h"
+#include "server/served_model.h"
 #include "sparsed/v1/generation.pb.h"
 
 namespace sparsed::server {
@@ -36,8 +38,8 @@ class OpenAiAnswer {
  public:
   struct Head {
     std::string request_id;
-    std::string model;
-    int64_t created = 0;  // seconds since 1970
+    const ServedModel* model = nullptr;  // borrowed
+    int64_t created = 0;                 // seconds since 1970
   };
   OpenAiAnswer(const OpenAiCall& call, Head head);
 
@@ -50,6 +52,8 @@ class OpenAiAnswer {
 
  private:
   std::string Text(const v1::GenerateResponse& result) const;
+  nlohmann::ordered_json Report(const v1::GenerateResponse& result) const;
+  std::string PieceOf(uint32_t id) const;
   std::string Delta(const std::string& text) const;
   std::string Frame(const v1::Frame& frame) const;
   std::string End(const v1::GenerateResponse& result) const;

@@ -163,6 +163,8 @@ std::vector<Option> SurfaceOptions() {
            IsHostPort),
       Text("http-address", &C::http_address, "HOST:PORT",
            "OpenAI's interface over HTTP, without TLS; empty: none", IsHostPortOrNothing),
+      Switch("playground", &C::playground,
+             "Serve a page for browsers at / of --http-address, which it needs"),
       Switch("reflection", &C::reflection, "Describe the services to clients that ask"),
       Text("tls-cert", &C::tls_cert, "FILE",
            "Certificate chain (PEM); makes the gRPC port TLS; read again when it changes", IsFile),

@@ -287,6 +287,17 @@ TEST_CASE("config: tokens in clear text stay on this machine") {
   std::filesystem::remove(tokens);
 }
 
+TEST_CASE("config: the playground needs the port that it is served at") {
+  const CommandLine alone = Parse({"serve", "--model", "/usr", "--playground"});
+  CHECK(alone.exit_code == 2);
+  CHECK(alone.output.find("--playground needs --http-address") != std::string::npos);
+  const CommandLine both =
+      Parse({"serve", "--model", "/usr", "--playground", "--http-address", "127.0.0.1:0"});
+  REQUIRE(both.serve.has_value());
+  CHECK(both.serve->playground);
+  CHECK_FALSE(Config().playground);
+}
+
 TEST_CASE("config: host and port") {
   REQUIRE(ParseHostPort("0.0.0.0:8001").has_value());
   CHECK(ParseHostPort("0.0.0.0:8001")->port == 8001);

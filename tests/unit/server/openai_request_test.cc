@@ -63,7 +63,7 @@ TEST_CASE_METHOD(OpenAiFixture, "openai: a chat request becomes ours") {
           "max_completion_tokens":64,"temperature":0.5,"seed":7,"stop":["x","yy"],"stream":true,
           "stream_options":{"include_usage":true},"user":"u","metadata":{"a":"b"},"store":false,
           "diffusion":{"steps":16,"block_length":32,"algorithm":"random","cfg_scale":1.5,
-          "stream_frames":true,"sparse":{"mode":"sparsed","select":0.25,"skip":0.5,
+          "stream_frames":true,"token_confidences":true,"sparse":{"mode":"sparsed","select":0.25,"skip":0.5,
           "block_size":64,"scale":"n_heads"}}})",
       true);
   const v1::GenerateRequest& request = call.request;
@@ -85,7 +85,7 @@ TEST_CASE_METHOD(OpenAiFixture, "openai: a chat request becomes ours") {
   CHECK(request.sparse().skip() == 0.5f);
   CHECK(request.sparse().block_size() == 64);
   CHECK(request.sparse().scale() == v1::SELECTION_SCALE_N_HEADS);
-  CHECK((call.stream && call.include_usage && call.frames));
+  CHECK((call.stream && call.include_usage && call.frames && request.token_confidences()));
   CHECK_FALSE(Check(request).has_value());
 }
 
@@ -173,12 +173,44 @@ TEST_CASE_METHOD(OpenAiFixture, "openai: values of the wrong kind are named") {
            {R"("diffusion":{"temperature":200})", "diffusion.temperature"},
            {R"("temperature":1,"diffusion":{"temperature":1})", "temperature"},
            {R"("diffusion":{"stream_frames":true})", "diffusion.stream_frames"},
+           {R"("diffusion":{"token_confidences":1})", "diffusion.token_confidences"},
            {R"("diffusion":{"sparse":[]})", "diffusion.sparse"},
            {R"("diffusion":{"sparse":{"mode":"on"}})", "diffusion.sparse.mode"},
            {R"("diffusion":{"sparse":{"select":2}})", "diffusion.sparse.select"},
        }) {
     INFO(field);
     CHECK(WrongInChat(field) == name);
+  }
+}
+
+TEST_CASE_METHOD(OpenAiFixture, "openai: an inspection is asked for where the path has them") {
+  CHECK(WrongInCompletion(R"("inspect":{})") == "inspect");
+  const auto read = [](const std::string& object, OpenAiCall* call) {
+    call->inspect.emplace();
+    return ParseOpenAi(R"({"prompt":"hi","inspect":)" + object + "}", call);
+  };
+  OpenAiCall call;
+  CHECK_FALSE(read(R"({"layers":[1],"heads":[2,3],"steps":[4],"importance":true})", &call));
+  v1::InspectRequest expected;
+  expected.add_layers(1);
+  for (const uint32_t head : {2u, 3u}) expected.add_heads(head);
+  expected.add_steps(4);
+  expected.set_importance(true);
+  CHECK(call.inspect->SerializeAsString() == expected.SerializeAsString());
+  CHECK(JsonField(call.names, "steps[0]") == "inspect.steps[0]");
+  CHECK(JsonField(call.names, "sampling.steps") == "diffusion.steps");
+  for (const auto& [body, field] :
+       std::map<std::string, std::string>{{"[]", "inspect"},
+                                          {R"({"steps":["x"]})", "inspect.steps"},
+                                          {R"({"request":{}})", "inspect.request"},
+                                          {R"({"depth":1})", "inspect.depth"}}) {
+    OpenAiCall wrong;
+    const auto failure = read(body, &wrong);
+    INFO(body);
+    REQUIRE(failure.has_value());
+    const auto bad = DetailOf<google::rpc::BadRequest>(*failure);
+    REQUIRE(bad.field_violations_size() == 1);
+    CHECK(bad.field_violations(0).field() == field);
   }
 }
 

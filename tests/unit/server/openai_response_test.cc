@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "server/http_openai_response.h"
-#include "tests/unit/server/fakes.h"
+#include "tests/unit/server/validate_fixture.h"
 
 namespace sparsed::server {
 namespace {
@@ -15,7 +15,10 @@ OpenAiCall CallOf(bool chat) {
   return call;
 }
 
-OpenAiAnswer AnswerTo(const OpenAiCall& call) { return OpenAiAnswer(call, {"r1", "tiny", 5}); }
+OpenAiAnswer AnswerTo(const OpenAiCall& call) {
+  static const ValidateFixture served;
+  return OpenAiAnswer(call, {"r1", &served.model, 5});
+}
 
 v1::StreamGenerateResponse BlockEvent(const std::string& text) {
   v1::StreamGenerateResponse event;
@@ -101,13 +104,37 @@ TEST_CASE("openai: a frame has its own event and no choices") {
   OpenAiAnswer answer = AnswerTo(CallOf(true));
   v1::StreamGenerateResponse event;
   event.mutable_frame()->set_step(2);
-  event.mutable_frame()->add_token_ids(9);
+  event.mutable_frame()->add_token_ids(static_cast<uint32_t>(IdOf('a')));
+  event.mutable_frame()->add_token_ids(static_cast<uint32_t>(kMask));
+  event.mutable_frame()->add_token_ids(1);
   event.mutable_frame()->set_text("a");
   const std::string bytes = answer.Event(event);
   CHECK(bytes.rfind("event: diffusion_frame\ndata: {", 0) == 0);
   const json frame = EventsOf(bytes)[0];
   CHECK(frame["choices"].empty());
-  CHECK(frame["frame"] == json({{"step", 2}, {"text", "a"}, {"token_ids", {9}}}));
+  CHECK(frame["frame"] == json({{"step", 2},
+                                {"text", "a"},
+                                {"token_ids", json::array({IdOf('a'), kMask, 1})},
+                                {"pieces", json::array({"a", nullptr, "<1>"})}}));
+}
+
+TEST_CASE("openai: the report tells of every token where it was asked for") {
+  v1::StreamGenerateResponse end = FinalEvent("b");
+  v1::TokenDetail* token = end.mutable_final()->add_tokens();
+  token->set_id(static_cast<uint32_t>(IdOf('b')));
+  token->set_confidence(0.5);
+  token->set_commit_step(3);
+  const json tokens = json::array(
+      {json{{"id", IdOf('b')}, {"text", "b"}, {"confidence", 0.5}, {"commit_step", 3}}});
+  CHECK(json::parse(AnswerTo(CallOf(true)).Body(end.final()))["diffusion"]["tokens"] == tokens);
+  OpenAiAnswer stream = AnswerTo(CallOf(false));
+  json report;
+  for (const json& event : EventsOf(stream.Event(end))) {
+    if (event.contains("diffusion")) report = event["diffusion"];
+  }
+  CHECK(report["tokens"] == tokens);
+  const json unasked = json::parse(AnswerTo(CallOf(true)).Body(FinalEvent("b").final()));
+  CHECK_FALSE(unasked["diffusion"].contains("tokens"));
 }
 
 // What the stream of an infill gives for these blocks of "before" + hole + "ending".
