@@ -61,4 +61,6 @@ def test_it_calls_with_the_distributions_grpc_and_protobuf(clean, server, monkey
     with sparsed_client.Client(address) as client:
         result = client.generate("The river", **options)
         assert list(client.stream("The river", **options))[-1].result.text == result.text
+        with pytest.raises(sparsed_client.Unimplemented):  # without --enable-inspection
+            client.masks("The river", **options)
     assert asyncio.run(asynchronously()).text == result.text

@@ -256,9 +256,6 @@ class AsyncClient:
             return [message async for message in call]
         except grpc.RpcError as error:
             raise error_of(error) from None
-        except BaseException:
-            call.cancel()
-            raise
 
     async def _call(
         self, method: Method[Request, Response], request: Request, timeout: float | None

@@ -45,8 +45,9 @@ def _add_options(command: argparse.ArgumentParser) -> None:
 
 
 def _add_masks(command: argparse.ArgumentParser) -> None:
-    command.add_argument("prompt", nargs="?")
-    command.add_argument("--message", metavar="TEXT", help="a turn instead of a prompt")
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("prompt", nargs="?")
+    source.add_argument("--message", metavar="TEXT", help="a turn instead of a prompt")
     for flag, what in (
         ("--layers", "layers to inspect, from 0; default: all"),
         ("--heads", "heads to inspect, from 0; default: all"),
@@ -213,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
         extra = "plot" if plots else "live"
         print(f"{error}: pip install 'sparsed-client[{extra}]'", file=sys.stderr)
         return _EXIT_FAILED
-    except (SparsedError, OSError, ValueError, TypeError) as error:
+    except (SparsedError, OSError, ValueError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         if isinstance(error, Unimplemented):
             print("  patterns need a server started with --enable-inspection", file=sys.stderr)

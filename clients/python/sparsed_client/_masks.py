@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from ._convert import convert, enum_names
 from ._errors import InternalError
 from ._proto import inspection_pb2 as pb
+from ._table import html_table, text_table
 from ._types import Result
 
 T = TypeVar("T", bound=Message)
@@ -157,16 +158,7 @@ class Masks:
         )
 
     def __str__(self) -> str:
-        rows = [_TITLES, *map(_cells, self.summaries())]
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        lines = []
-        for row in rows:
-            cells = [
-                cell.ljust(width) if title in _WORDS else cell.rjust(width)
-                for title, cell, width in zip(_TITLES, row, widths)
-            ]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
+        return text_table(_TITLES, map(_cells, self.summaries()), _WORDS)
 
     def __repr__(self) -> str:
         steps = ", ".join(map(str, self.steps))
@@ -177,15 +169,8 @@ class Masks:
 
     def _repr_html_(self) -> str:
         """What notebooks show."""
-        titles = "".join(f"<th>{title.lower()}</th>" for title in _TITLES)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(summary)) + "</tr>"
-            for summary in self.summaries()
-        )
-        return (
-            f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<div><small>{html.escape(repr(self)[1:-1])}</small></div>"
-        )
+        table = html_table([title.lower() for title in _TITLES], map(_cells, self.summaries()))
+        return f"{table}<div><small>{html.escape(repr(self)[1:-1])}</small></div>"
 
 
 # The table of sparsedctl masks.

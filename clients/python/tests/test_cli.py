@@ -1,7 +1,6 @@
 """The command that the package installs."""
 
 import io
-import itertools
 import json
 import pathlib
 import subprocess
@@ -13,21 +12,6 @@ from rich.console import Console
 
 from sparsed_client import _cli
 from sparsed_client._live import show
-
-
-@pytest.fixture
-def flags(target, files):
-    return ["--address", target["address"], *itertools.chain(*files.items())]
-
-
-@pytest.fixture
-def run(flags, capsys, monkeypatch):
-    """Exit status, output and errors of the command, in this process."""
-    def run(*arguments, stdin=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        status = _cli.main([*flags, *map(str, arguments)])
-        return status, *capsys.readouterr()
-    return run
 
 
 def test_the_installed_program(flags):
