@@ -1,4 +1,5 @@
-# The checks of the source text: who includes whom, the formatting, and what deploys the server.
+# The checks of the source text: who includes whom, the formatting, what deploys the server, and the
+# contract.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 set(layering ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tests/unit/layering_test.py)
 add_test(NAME layering COMMAND ${layering})
@@ -12,3 +13,6 @@ foreach(name monitoring manifests)
     ${CMAKE_SOURCE_DIR}/tests/deploy/${name}_test.py)
   set_tests_properties(deploy/${name} PROPERTIES LABELS style TIMEOUT 120)
 endforeach()
+add_test(NAME contract COMMAND ${CMAKE_SOURCE_DIR}/build/venv/bin/python -B
+  ${CMAKE_SOURCE_DIR}/tests/unit/contract_test.py)
+set_tests_properties(contract PROPERTIES LABELS style TIMEOUT 120)
