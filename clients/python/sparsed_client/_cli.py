@@ -172,13 +172,16 @@ def _talk(arguments: argparse.Namespace) -> None:
             _print(_run(client, arguments, prompt=arguments.prompt), arguments.json)
 
 
-def _tokens(path: pathlib.Path) -> list[TokenDetail]:
+def _trajectory(path: pathlib.Path) -> tuple[list[TokenDetail], int | None]:
+    """The tokens of a saved result, and the steps done where it says."""
     result = json.loads(path.read_text(encoding="utf-8"))
     tokens = result.get("tokens") if isinstance(result, dict) else None
     if not tokens:
         raise ValueError(f"{path}: no tokens; make it with --token-confidences --json")
+    usage = result.get("usage") or {}
+    steps = sum(usage.get(f"{kind}_steps", 0) for kind in ("full", "select", "sparse"))
     try:
-        return [TokenDetail(**token) for token in tokens]
+        return [TokenDetail(**token) for token in tokens], steps or None
     except TypeError:
         raise ValueError(f"{path}: tokens without commit_step and confidence") from None
 
@@ -192,13 +195,16 @@ def _plot(arguments: argparse.Namespace) -> None:
 
         figure = plot.masks(masks, arguments.step)
     else:
-        tokens = _tokens(arguments.file)
+        tokens, steps = _trajectory(arguments.file)
         from . import plot
 
-        figure = plot.trajectory(tokens)
+        figure = plot.trajectory(tokens, steps)
+    import matplotlib
+
     # The same result gives the same file.
     metadata = {"Date": None} if arguments.output.suffix == ".svg" else None
-    figure.savefig(arguments.output, metadata=metadata)
+    with matplotlib.rc_context({"svg.hashsalt": "sparsed"}):
+        figure.savefig(arguments.output, metadata=metadata)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -27,40 +27,54 @@ _SHARE_TICKS = (0, 0.01, 0.1, 0.3, 1)
 _LINE = {"linewidth": 1.2, "marker": "o", "markersize": 3.5}
 
 
-def trajectory(source: Result | Sequence[TokenDetail]) -> Figure:
+def trajectory(source: Result | Sequence[TokenDetail], steps: int | None = None) -> Figure:
     """Which step committed which position, and how sure the model was. The result must have been
-    asked for with token_confidences. Errors: ValueError."""
-    tokens = source.tokens if isinstance(source, Result) else tuple(source)
-    if not tokens:
+    asked for with token_confidences; of tokens alone, steps is how many steps were done.
+    Errors: ValueError."""
+    if isinstance(source, Result):
+        steps, source = source.steps, source.tokens
+    if not source:
         raise ValueError("no tokens: ask with token_confidences=True")
+    # What a text that ended early left out has a step that was never done.
+    done = [
+        (position, token)
+        for position, token in enumerate(source)
+        if steps is None or token.commit_step < steps
+    ]
+    last = max((token.commit_step for _, token in done), default=0)
+    confidences = [token.confidence for _, token in done]
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
-    steps = [token.commit_step for token in tokens]
     # Marks as large as their place allows, that stay apart.
-    side = min(430 / len(tokens), 220 / (max(steps) + 1), 9)
-    confidences = [token.confidence for token in tokens]
-    dots = axes.scatter(
-        range(len(tokens)),
-        steps,
+    side = min(430 / len(source), 220 / (last + 1), 9)
+    marks = axes.scatter(
+        [position for position, _ in done],
+        [token.commit_step for _, token in done],
         c=confidences,
         cmap="viridis_r",
         # Probabilities, but for some rules of remasking: entropy's are below zero.
-        vmin=min(0, *confidences),
-        vmax=max(1, *confidences),
+        vmin=min([0.0, *confidences]),
+        vmax=max([1.0, *confidences]),
         s=max(side, 2) ** 2,
         marker="s",
         linewidths=0,
     )
-    axes.set_xlim(-1, len(tokens))
-    axes.set_ylim(max(steps) + 1, -1)
+    left_out = sorted(set(range(len(source))) - {position for position, _ in done})
+    if left_out:
+        axes.axvspan(left_out[0] - 0.5, len(source), color="0.95", linewidth=0)
+        axes.text(
+            (left_out[0] + len(source)) / 2, last / 2, "not computed", color="0.4", ha="center"
+        )
+    axes.set_xlim(-1, len(source))
+    axes.set_ylim(last + 1, -1)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("position in the canvas (tokens)")
     axes.set_ylabel("step that committed it")
-    figure.colorbar(dots, label="confidence when committed")
-    figure.suptitle(f"{len(tokens)} tokens in {len(set(steps))} steps")
+    figure.colorbar(marks, label="confidence when committed")
+    figure.suptitle(f"{len(done)} tokens in {last + 1} steps")
     return figure
 
 

@@ -40,7 +40,14 @@ def test_json_and_its_plot(run, tmp_path):
     assert run("plot-trajectory", source, "-o", out) == (0, "", "")
     picture = out.read_text()
     # One mark for each token, beside the ticks.
-    assert "<svg" in picture and picture.count("<use ") > 32
+    assert "<svg" in picture and picture.count("<use ") > 32 and "computed" not in picture
+    assert run("plot-trajectory", source, "-o", out)[0] == 0 and out.read_text() == picture
+    # Had it ended early, after half of its steps.
+    result["usage"]["full_steps"] = 2
+    source.write_text(json.dumps(result))
+    assert run("plot-trajectory", source, "-o", out) == (0, "", "")
+    shorter = out.read_text()
+    assert shorter.count("<use ") < picture.count("<use ") and "<!-- not computed -->" in shorter
     source.write_text("{}")
     status, _, errors = run("plot-trajectory", source, "-o", out)
     assert status == 1 and "no tokens" in errors
