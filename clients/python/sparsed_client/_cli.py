@@ -61,7 +61,10 @@ def _add_masks(command: argparse.ArgumentParser) -> None:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no numbers with commas between") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -125,7 +125,7 @@ def test_events_that_do_not_fit_together():
             masks_of(bad)
 
 
-def test_the_command(run, inspected, tmp_path):
+def test_the_command(run, inspected):
     assert run("masks", INSPECTED["prompt"], *FLAGS) == (0, f"{inspected}\n", "")
     status, output, _ = run("masks", INSPECTED["prompt"], *FLAGS, "--json")
     assert status == 0 and Masks.from_json(output).patterns == inspected.patterns
@@ -134,6 +134,10 @@ def test_the_command(run, inspected, tmp_path):
     assert status == 0 and len(output.splitlines()) == 4
     status, _, errors = run("masks", "x", *FLAGS, "--layers", "9")
     assert status == 1 and "  layers[0]: 9 is not" in errors
+    for wrong in (["masks"], ["masks", "x", "--heads", "1,b"], ["masks", "x", "--message", "y"]):
+        with pytest.raises(SystemExit) as usage:
+            run(*wrong)
+        assert usage.value.code == 2
 
 
 def test_what_sparsedctl_saves(flags, inspected):
