@@ -164,6 +164,7 @@ for part in "${parts[@]}"; do
     release)
       phase "release: build" build_part release || continue
       phase "buf lint" "$venv/bin/buf" lint proto
+      phase "buf breaking" "$venv/bin/buf" breaking proto --against proto/released.binpb
       tests "release: unit and style" build/release --label-exclude '^(golden|integration)$' \
         --parallel "$jobs"
       tests "release: golden" build/release --label-regex '^golden$'

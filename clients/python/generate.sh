@@ -15,8 +15,8 @@ trap 'rm -rf "$work"' EXIT
 
 package=$work/sparsed_client/_proto
 mkdir -p "$package" "$out"
-for file in sparsed/v1/generation sparsed/v1/model google/rpc/status google/rpc/error_details \
-  grpc/health/v1/health; do
+for file in sparsed/v1/generation sparsed/v1/inspection sparsed/v1/model google/rpc/status \
+  google/rpc/error_details grpc/health/v1/health; do
   sed -E -e 's|^package .*;|package sparsed_client;|' \
     -e 's|^import "sparsed/v1/|import "sparsed_client/_proto/|' \
     "$proto/$file.proto" >"$package/$(basename "$file").proto"

@@ -45,7 +45,8 @@ def test_it_passes_in_a_clean_virtual_environment(clean):
     print(run(python, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", PACKAGE / "tests"))
 
 
-def test_it_calls_with_the_distributions_grpc_and_protobuf(clean, server, monkeypatch):
+def test_it_calls_with_the_distributions_grpc_and_protobuf(
+        clean, server, monkeypatch, capsys):
     # Debian 12 has the oldest that pyproject.toml takes.
     monkeypatch.syspath_prepend(clean[1])
     import sparsed_client
@@ -61,4 +62,9 @@ def test_it_calls_with_the_distributions_grpc_and_protobuf(clean, server, monkey
     with sparsed_client.Client(address) as client:
         result = client.generate("The river", **options)
         assert list(client.stream("The river", **options))[-1].result.text == result.text
+        with pytest.raises(sparsed_client.Unimplemented):  # without --enable-inspection
+            client.masks("The river", **options)
+    from sparsed_client import _cli
+    assert _cli.main(["--address", address, "masks", "The river"]) == 1
+    assert "--enable-inspection" in capsys.readouterr().err
     assert asyncio.run(asynchronously()).text == result.text

@@ -22,7 +22,9 @@ from ._errors import (
     SparsedError,
     Unauthenticated,
     Unavailable,
+    Unimplemented,
 )
+from ._masks import HeadPattern, Masks, StepSummary
 from ._requests import ChatTurn, InfillTemplate, Options
 from ._types import (
     Accepted,
@@ -56,9 +58,11 @@ __all__ = [
     "FieldViolation",
     "Final",
     "Frame",
+    "HeadPattern",
     "InfillTemplate",
     "InternalError",
     "InvalidRequest",
+    "Masks",
     "Model",
     "NotFound",
     "Options",
@@ -70,6 +74,7 @@ __all__ = [
     "ServerInfo",
     "SparseReport",
     "SparsedError",
+    "StepSummary",
     "Stream",
     "Timings",
     "Token",
@@ -77,6 +82,7 @@ __all__ = [
     "Tokens",
     "Unauthenticated",
     "Unavailable",
+    "Unimplemented",
     "Usage",
 ]
 

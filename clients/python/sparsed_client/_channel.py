@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from ._proto import generation_pb2, health_pb2, model_pb2
+from ._proto import generation_pb2, health_pb2, inspection_pb2, model_pb2
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -23,6 +23,7 @@ _RETRIES = json.dumps(
             {
                 "name": [
                     {"service": "sparsed.v1.GenerationService"},
+                    {"service": "sparsed.v1.InspectionService"},
                     {"service": "sparsed.v1.ModelService"},
                 ],
                 "retryPolicy": {
@@ -75,6 +76,11 @@ TOKENIZE = Method(
 )
 DETOKENIZE = Method(
     _GENERATION + "Detokenize", generation_pb2.DetokenizeRequest, generation_pb2.DetokenizeResponse
+)
+INSPECT = Method(
+    "/sparsed.v1.InspectionService/Inspect",
+    inspection_pb2.InspectRequest,
+    inspection_pb2.InspectResponse,
 )
 LIST_MODELS = Method(
     _MODEL + "ListModels", model_pb2.ListModelsRequest, model_pb2.ListModelsResponse

@@ -11,7 +11,8 @@ from . import _channel, _requests
 from ._channel import Method, Request, Response
 from ._convert import convert, event_of
 from ._errors import error_of
-from ._proto import generation_pb2, health_pb2, model_pb2
+from ._masks import Masks, received
+from ._proto import generation_pb2, health_pb2, inspection_pb2, model_pb2
 from ._types import Event, Final, Model, Result, ServerInfo, Tokens
 
 if TYPE_CHECKING:
@@ -154,6 +155,29 @@ class Client:
             )
         )
 
+    def masks(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Messages | None = None,
+        token_ids: Iterable[int] | None = None,
+        infill: InfillTemplate | None = None,
+        layers: Iterable[int] | None = None,
+        heads: Iterable[int] | None = None,
+        inspect_steps: Iterable[int] | None = None,
+        importance: bool = True,
+        timeout: float | None = None,
+        **options: Unpack[Options],
+    ) -> Masks:
+        """Generates as generate does, and returns with the result which blocks of its attention
+        SparseD keeps, for the layers and heads given or all; at the step that selects the pattern,
+        and beside it what other steps, counted from 0, would select. SparseD is used at any length
+        unless `sparse` says otherwise. The server must have been started with
+        --enable-inspection."""
+        request = _requests.generate_request(prompt, messages, token_ids, infill, options)
+        inspection = _requests.inspect_request(request, layers, heads, inspect_steps, importance)
+        return received(self._inspect(inspection, timeout))
+
     def tokenize(
         self,
         text: str | None = None,
@@ -204,6 +228,22 @@ class Client:
         request = health_pb2.HealthCheckRequest(service=service)
         response = self._call(_channel.CHECK, request, timeout)
         return response.status == health_pb2.HealthCheckResponse.SERVING
+
+    def _inspect(
+        self, request: inspection_pb2.InspectRequest, timeout: float | None
+    ) -> list[inspection_pb2.InspectResponse]:
+        call = _channel.INSPECT.on(self._channel.unary_stream)(
+            request,
+            timeout=self._timeout if timeout is None else timeout,
+            metadata=self._metadata,
+        )
+        try:
+            return list(call)
+        except grpc.RpcError as error:
+            raise error_of(error) from None
+        except BaseException:
+            call.cancel()
+            raise
 
     def _call(
         self, method: Method[Request, Response], request: Request, timeout: float | None

@@ -120,6 +120,10 @@ class Unavailable(SparsedError):
     """No server, or one that loads or shuts down."""
 
 
+class Unimplemented(SparsedError):
+    """The server does not offer that: masks without --enable-inspection."""
+
+
 class Unauthenticated(SparsedError):
     """The server asks for another token."""
 
@@ -148,6 +152,7 @@ _KINDS: dict[str, type[SparsedError]] = {
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "CANCELLED": Cancelled,
     "UNAVAILABLE": Unavailable,
+    "UNIMPLEMENTED": Unimplemented,
     "UNAUTHENTICATED": Unauthenticated,
     "PERMISSION_DENIED": PermissionDenied,
     "INTERNAL": InternalError,

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from ._convert import enum_names
 from ._proto import generation_pb2 as pb
+from ._proto import inspection_pb2
 
 
 class ChatTurn(TypedDict):
@@ -170,6 +171,21 @@ def stream_request(
     request: pb.GenerateRequest, frames: bool, progress: bool
 ) -> pb.StreamGenerateRequest:
     return pb.StreamGenerateRequest(request=request, frames=frames, progress=progress)
+
+
+def inspect_request(
+    request: pb.GenerateRequest,
+    layers: Iterable[int] | None,
+    heads: Iterable[int] | None,
+    steps: Iterable[int] | None,
+    importance: bool,
+) -> inspection_pb2.InspectRequest:
+    """Sparse attention at any length, unless the request has chosen."""
+    if request.sparse.mode == pb.SPARSE_MODE_UNSPECIFIED:
+        request.sparse.mode = pb.SPARSE_MODE_SPARSED
+    return inspection_pb2.InspectRequest(
+        request=request, layers=layers, heads=heads, steps=steps, importance=importance
+    )
 
 
 def tokenize_request(

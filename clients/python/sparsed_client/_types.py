@@ -7,8 +7,10 @@ in lower case without the prefix ("stop", "sparse"), repeated fields tuples.
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Union
+
+from ._table import html_table
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,18 @@ class Tokens:
     token_ids: tuple[int, ...]
     pieces: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: the pieces apart, their ids as hints."""
+        pieces = "".join(
+            f'<span title="{token}" style="border: 1px solid #8888; padding: 0 1px">'
+            f"{html.escape(piece)}</span>"
+            for token, piece in zip(self.token_ids, self.pieces)
+        )
+        return (
+            f'<div style="white-space: pre-wrap">{pieces}</div>'
+            f"<div><small>{len(self.token_ids)} tokens</small></div>"
+        )
+
 
 @dataclass(frozen=True)
 class Token:
@@ -200,6 +214,10 @@ class Model:
     default_algorithm_temperature: float
     weights: str
 
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return _fields_html(self)
+
 
 @dataclass(frozen=True)
 class ServerInfo:
@@ -210,3 +228,12 @@ class ServerInfo:
     device: str
     limits: dict[str, int]
     uptime: float
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return _fields_html(self)
+
+
+def _fields_html(value: Model | ServerInfo) -> str:
+    shown = {field.name: getattr(value, field.name) for field in fields(value)}
+    return html_table(["field", "value"], [[name, str(item)] for name, item in shown.items()])

@@ -1,6 +1,8 @@
 """One real server for all tests, started as the integration tests start theirs."""
 
 import hashlib
+import io
+import itertools
 import pathlib
 import sys
 
@@ -11,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "tests" / "
 from certificates import Authority, read  # noqa: E402
 from sparsed_server import Server  # noqa: E402
 
-from sparsed_client import Client  # noqa: E402
+from sparsed_client import Client, _cli  # noqa: E402
 
 TOKEN = "secret"
 
@@ -35,11 +37,11 @@ def server(files, tmp_path_factory):
     with Server("--tls-cert", files["--tls-cert"], "--tls-key", files["--tls-key"],
                 "--tls-client-ca", files["--tls-ca"], "--auth-token-file", str(tokens),
                 "--max-batch-tokens", "192", "--max-running", "1",
-                "--queue-requests", "4") as running:
+                "--queue-requests", "4", "--enable-inspection") as running:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def target(server, files):
     """Arguments of a client."""
     return {"address": f"127.0.0.1:{server.port}", "token": TOKEN,
@@ -51,3 +53,18 @@ def target(server, files):
 def client(target):
     with Client(**target) as client:
         yield client
+
+
+@pytest.fixture
+def flags(target, files):
+    return ["--address", target["address"], *itertools.chain(*files.items())]
+
+
+@pytest.fixture
+def run(flags, capsys, monkeypatch):
+    """Exit status, output and errors of the command, in this process."""
+    def run(*arguments, stdin=""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        status = _cli.main([*flags, *map(str, arguments)])
+        return status, *capsys.readouterr()
+    return run

@@ -1,7 +1,6 @@
 """The command that the package installs."""
 
 import io
-import itertools
 import json
 import pathlib
 import subprocess
@@ -13,21 +12,6 @@ from rich.console import Console
 
 from sparsed_client import _cli
 from sparsed_client._live import show
-
-
-@pytest.fixture
-def flags(target, files):
-    return ["--address", target["address"], *itertools.chain(*files.items())]
-
-
-@pytest.fixture
-def run(flags, capsys, monkeypatch):
-    """Exit status, output and errors of the command, in this process."""
-    def run(*arguments, stdin=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        status = _cli.main([*flags, *map(str, arguments)])
-        return status, *capsys.readouterr()
-    return run
 
 
 def test_the_installed_program(flags):
@@ -56,7 +40,14 @@ def test_json_and_its_plot(run, tmp_path):
     assert run("plot-trajectory", source, "-o", out) == (0, "", "")
     picture = out.read_text()
     # One mark for each token, beside the ticks.
-    assert "<svg" in picture and picture.count("<use ") > 32
+    assert "<svg" in picture and picture.count("<use ") > 32 and "computed" not in picture
+    assert run("plot-trajectory", source, "-o", out)[0] == 0 and out.read_text() == picture
+    # Had it ended early, after half of its steps.
+    result["usage"]["full_steps"] = 2
+    source.write_text(json.dumps(result))
+    assert run("plot-trajectory", source, "-o", out) == (0, "", "")
+    shorter = out.read_text()
+    assert shorter.count("<use ") < picture.count("<use ") and "<!-- not computed -->" in shorter
     source.write_text("{}")
     status, _, errors = run("plot-trajectory", source, "-o", out)
     assert status == 1 and "no tokens" in errors

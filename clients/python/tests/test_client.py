@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import inspect
+import re
 from importlib.metadata import version
 
 import pytest
@@ -99,6 +100,11 @@ def test_what_a_notebook_shows(client):
     shown = dataclasses.replace(result, text="<b>6674</b>")._repr_html_()
     assert "&lt;b&gt;6674&lt;/b&gt;" in shown and f"{result.steps} steps" in shown
     assert repr(result).startswith("<Result '6674': ")
+    tokens = client.tokenize("<a>")
+    assert "&lt;a&gt;" in "".join(re.sub("<[^>]*>", "", tokens._repr_html_()).split())
+    assert f"{len(tokens.token_ids)} tokens" in tokens._repr_html_()
+    assert "<td>kv_heads</td><td>6</td>" in client.model()._repr_html_()
+    assert "queue_requests" in client.server_info()._repr_html_()
     assert isinstance(result, Result)
 
 

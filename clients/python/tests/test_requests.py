@@ -125,5 +125,5 @@ def test_the_generated_code_is_what_the_script_makes(tmp_path):
     subprocess.run(["bash", str(FOLDER / "generate.sh"), str(tmp_path)], check=True)
     checked_in = {path.name: path.read_text() for path in
                   (FOLDER / "sparsed_client" / "_proto").glob("*_pb2.py*")}
-    assert len(checked_in) == 10
+    assert len(checked_in) == 12
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == checked_in

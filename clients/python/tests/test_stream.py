@@ -218,6 +218,24 @@ def test_an_interrupt_cancels_the_stream_that_waits(server, client):
         assert list(stream) == []
 
 
+def test_an_interrupt_cancels_the_masks_that_wait(server, client, monkeypatch):
+    held = threading.Event()
+    unary_stream = client._channel.unary_stream
+
+    class Call:
+        def __init__(self, call):
+            self._call, self.cancel = call, call.cancel
+
+        def __iter__(self):
+            held.set()
+            return iter(self._call)
+
+    monkeypatch.setattr(client._channel, "unary_stream", lambda *method, **how: (
+        lambda *args, **kwargs: Call(unary_stream(*method, **how)(*args, **kwargs))))
+    with Leaves(server) as leaves, interrupted(lambda: held.is_set() and leaves.runs()):
+        client.masks(**LONG)
+
+
 def in_loop(target, body):
     async def run():
         async with AsyncClient(**target) as client:
@@ -260,14 +278,14 @@ def test_a_break_cancels_asynchronously(server, target):
     in_loop(target, body)
 
 
-@pytest.mark.parametrize("streamed", [True, False])
-def test_cancelling_the_task_cancels(server, target, streamed):
+@pytest.mark.parametrize("method", ["stream", "generate", "masks"])
+def test_cancelling_the_task_cancels(server, target, method):
     async def use(client):
-        if streamed:
+        if method == "stream":
             async for _ in client.stream(**LONG):
                 pass
         else:
-            await client.generate(**LONG)
+            await getattr(client, method)(**LONG)
 
     async def body(client):
         with Leaves(server) as leaves:
