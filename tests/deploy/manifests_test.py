@@ -1,5 +1,5 @@
-"""Dockerfile, compose file, unit, Kubernetes objects, chart and proxy: they are of the right form, agree
-with one another, and name only settings that docs/configuration.md has.
+"""Dockerfile, compose file, unit, Kubernetes objects, chart and proxy: they are of the right form,
+agree with one another, and name only settings that docs/configuration.md has.
 
     python tests/deploy/manifests_test.py    needs tests/requirements.txt
 
