@@ -48,7 +48,7 @@ class Packages(unittest.TestCase):
         cls.packages = {path.name.split("_")[0]: path for path in out.glob("*.deb")}
         cls.roots = {}
         for name, path in cls.packages.items():
-            cls.roots[name] = out / "root" / name
+            cls.roots[name] = out / name
             run("dpkg-deb", "--raw-extract", path, cls.roots[name])
 
     def field(self, package, name):
