@@ -77,7 +77,7 @@ class Packages(unittest.TestCase):
             summary, *rest = self.field(name, "Description").splitlines()
             self.assertLess(len(summary), 80)
             self.assertGreaterEqual(len(rest), 2)
-            self.assertTrue(all(line.startswith(" ") and len(line) <= 80 for line in rest))
+            self.assertTrue(all(re.match(r" \S.{,78}$", line) for line in rest))
         # The libraries that the loader asks for, found by their packages.
         for name in ("sparsed", "sparsedctl"):
             for library in ("libc6", "libgrpc++1", "libabsl"):
