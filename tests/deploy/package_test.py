@@ -1,8 +1,10 @@
-"""The Debian packages of a build: fields, files, scripts, and that what is in them runs.
+"""The Debian packages of a build: fields, files, scripts, and that what is in them runs; and the
+version that sources have by their tags.
 
     python3 tests/deploy/package_test.py BUILD_FOLDER    needs dpkg-dev and file; no root
 """
 
+import os
 import pathlib
 import re
 import subprocess
@@ -147,6 +149,52 @@ class Packages(unittest.TestCase):
             manual = (ROOT / "deploy" / "package" / f"{name}.1").read_text()
             self.assertEqual(sorted(re.findall(r"^\.TP\n\.B ([a-z-]+)$", manual, re.MULTILINE)),
                              sorted(commands))
+
+
+class Versions(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="sparsed-version-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        (self.folder / "told.cmake").write_text(
+            "set(PROJECT_VERSION 0.1.0)\n"
+            f"include({ROOT}/deploy/package/version.cmake)\n"
+            'message("${SPARSED_VERSION} ${SPARSED_PACKAGE_VERSION} ${SPARSED_COMMIT}")\n')
+
+    def git(self, *words):
+        # Neither a repository around the folder, nor settings of whoever runs this.
+        environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(self.folder.parent),
+                       "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+        return subprocess.run(words, cwd=self.folder, check=True, capture_output=True, text=True,
+                              env=environment, timeout=60)
+
+    def told(self, *flags):
+        """The version of the program, of the package, and the commit."""
+        return self.git("cmake", *flags, "-P", "told.cmake").stderr.split()
+
+    def commit(self):
+        self.git("git", "-c", "user.name=x", "-c", "user.email=x", "commit", "--quiet",
+                 "--allow-empty", "--message", "x")
+        return self.git("git", "rev-parse", "--short=12", "HEAD").stdout.strip()
+
+    def test_without_git_it_is_the_projects(self):
+        self.assertEqual(self.told(), ["0.1.0", "0.1.0", "unknown"])
+        self.assertEqual(self.told("-DSPARSED_COMMIT=abc"), ["0.1.0", "0.1.0", "abc"])
+
+    def test_tags_are_versions_and_packages_sort_by_age(self):
+        self.git("git", "init", "--quiet")
+        self.commit()
+        first = self.commit()
+        packages = [f"0.1.0~2.g{first}", "0.2.0"]
+        self.assertEqual(self.told(), ["0.1.0", packages[0], first])
+        self.git("git", "tag", "v0.2.0")
+        self.git("git", "tag", "nightly")
+        self.assertEqual(self.told()[:2], ["0.2.0", "0.2.0"])
+        second = self.commit()
+        packages.append(f"0.2.0+1.g{second}")
+        self.assertEqual(self.told()[:2], ["0.2.0", packages[2]])
+        for older, newer in zip(["0.0.9", *packages], [*packages, "0.2.1~1.gffff"]):
+            run("dpkg", "--compare-versions", older, "lt", newer)
 
 
 if __name__ == "__main__":
