@@ -257,6 +257,12 @@ class Dockerfile(unittest.TestCase):
     def setUp(self):
         self.stages = dockerfile_stages()
 
+    def test_hadolint_finds_nothing(self):
+        ran = subprocess.run([pathlib.Path(sys.executable).with_name("hadolint"), "--no-color",
+                              ROOT / "docker" / "Dockerfile"],
+                             capture_output=True, text=True, timeout=60)
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+
     def inherited(self, name):
         """The instructions of a stage and of those that it is made from, the first ones first."""
         base, own = self.stages[name]
@@ -305,6 +311,9 @@ class Dockerfile(unittest.TestCase):
             self.assertLessEqual(flags, documented_settings())
             self.assertFalse([rest for word, rest in instructions
                               if word == "RUN" and re.search(r"\bcmake\b|g\+\+ ", rest)])
+            # Where image_test.py puts what is installed from a build that is there.
+            self.assertIn(("COPY", f"--from={'build' if target == 'cpu' else 'build-cuda'} /installed/ /"),
+                          self.stages[target][1])
 
     def test_the_image_of_a_gpu_brings_what_its_backend_loads(self):
         linked = (ROOT / "kernels" / "cuda" / "CMakeLists.txt").read_text()
