@@ -84,7 +84,9 @@ class Store:
         """The image that the Dockerfile starts from: packages that are essential, and apt."""
         layer = self.folder / "layer.tar"
         # The temporary folder must be open to apt's own account.
+        # The hook merges /usr as installing Debian does: a package for that brings all of Perl.
         self.run("mmdebstrap", "--mode=root", "--variant=apt", "--dpkgopt=force-unsafe-io",
+                 "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
                  "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
                  "--dpkgopt=path-exclude=/usr/share/locale/*", DEBIAN, layer,
                  f"deb http://deb.debian.org/debian {DEBIAN} main", TMPDIR="/tmp")
