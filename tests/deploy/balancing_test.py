@@ -56,6 +56,7 @@ class Proxy:
         self.admin = self.wait(lambda: (folder / "admin").read_text()
                                if (folder / "admin").exists() else "")
         self.port = self.wait(self.listener)
+        self.wait_for_healthy(len(replicas))
 
     def wait(self, look):
         end = time.monotonic() + SECONDS
@@ -97,7 +98,8 @@ class Proxy:
 
 
 class Load:
-    """So many callers, each with a channel of its own, who call again and again until `stop`."""
+    """So many callers, each with a channel of its own, who call again and again until `stop`; use it
+    as a context manager."""
 
     def __init__(self, port, callers, options=()):
         self.failures, self.answers = [], 0
@@ -128,6 +130,12 @@ class Load:
             assert time.monotonic() < end, self.failures
             time.sleep(0.02)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
     def stop(self):
         """The calls that failed."""
         self._stopped.set()
@@ -152,9 +160,7 @@ def answered(replica):
 
 def test_a_drain_costs_no_call(replicas):
     first, second = replicas
-    with Proxy(replicas) as proxy:
-        proxy.wait_for_healthy(2)
-        load = Load(proxy.port, 2)
+    with Proxy(replicas) as proxy, Load(proxy.port, 2) as load:
         proxy.wait(lambda: answered(first) > 0 and answered(second) > 0)
         first.process.send_signal(signal.SIGTERM)
         # Its NOT_SERVING takes it out while it still accepts calls.
@@ -168,9 +174,8 @@ def test_a_drain_costs_no_call(replicas):
 
 def test_a_killed_replica_costs_only_tries(replicas):
     first, second = replicas
-    with Proxy(replicas) as proxy:
-        proxy.wait_for_healthy(2)
-        patient, hasty = Load(proxy.port, 2, RETRYING), Load(proxy.port, 2)
+    with (Proxy(replicas) as proxy, Load(proxy.port, 2, RETRYING) as patient,
+          Load(proxy.port, 2) as hasty):
         patient.wait_for(5)
         # With calls in its hands.
         while first.metric("sparsed_requests_running") == 0:
