@@ -35,7 +35,9 @@ packages=(
   catch2
 )
 if [[ $set_name == test ]]; then
-  packages+=(ccache clang-format-14 openssl prometheus python3-grpcio python3-protobuf python3-pytest python3-venv)
+  packages+=(
+    buildah catatonit ccache clang-format-14 dpkg-dev file mmdebstrap openssl podman prometheus
+    python3-grpcio python3-protobuf python3-pytest python3-venv runc)
   # The browser that clicks through the playground; Ubuntu has it as a snap alone.
   if grep -q '^ID=debian$' /etc/os-release 2>/dev/null; then
     packages+=(chromium chromium-driver python3-selenium)

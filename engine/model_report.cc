@@ -19,8 +19,8 @@ struct Device {
 constexpr Device kDevices[] = {{"cpu", kernels::WeightType::kFull},
                                {"cpu", kernels::WeightType::kInt8},
                                {"cuda", kernels::WeightType::kFull}};
-// Requests whose patterns are measured, as far as the model's context goes, and that itself.
-constexpr int32_t kLengths[] = {1024, 4096, 16384, 65536};
+// Requests whose patterns are measured, as far as the longest one goes, and that itself.
+constexpr int32_t kLengths[] = {1024, 4096, 16384, 65536, 1 << 18, 1 << 20, 1 << 24};
 
 // The checkpoint's tensors; for those that are missing or wrong others of the right shape, so that
 // all problems are found.
@@ -58,7 +58,7 @@ Request SparseRequest(int32_t tokens, const ModelInfo& info) {
 }
 
 absl::Status Measure(const ModelInfo& info, CheckedSource& tensors, const EngineOptions& options,
-                     DeviceNeeds& needs) {
+                     int32_t longest_request, DeviceNeeds& needs) {
   SPARSED_ASSIGN_OR_RETURN(auto backend,
                            kernels::CreateMeasuringBackend(needs.device, needs.weights));
   const uint64_t own_bytes = backend->Info().allocated_bytes;
@@ -72,7 +72,7 @@ absl::Status Measure(const ModelInfo& info, CheckedSource& tensors, const Engine
   needs.weights_bytes = loaded_bytes - own_bytes;
   needs.workspace_bytes = engine->backend_info().allocated_bytes - needs.weights_bytes;
   for (const int32_t length : kLengths) {
-    const int32_t tokens = std::min(length, info.max_tokens);
+    const int32_t tokens = std::min({length, info.max_tokens, longest_request});
     if (tokens < 2 || (!needs.patterns.empty() && needs.patterns.back().first == tokens)) break;
     const Reservation reservation = engine->Estimate(SparseRequest(tokens, info));
     needs.patterns.emplace_back(tokens, reservation.mask_cache_bytes);
@@ -86,7 +86,8 @@ TokenText TextOf(int32_t id, const Tokenizer* tokenizer) {
 
 }  // namespace
 
-ModelReport CheckModelFolder(const std::string& dir, const EngineOptions& options) {
+ModelReport CheckModelFolder(const std::string& dir, const EngineOptions& options,
+                             int32_t longest_request) {
   FolderParts parts = ReadFolderParts(dir);
   ModelReport report;
   report.architectures = ReadArchitectures(dir);
@@ -118,7 +119,7 @@ ModelReport CheckModelFolder(const std::string& dir, const EngineOptions& option
     DeviceNeeds needs;
     needs.device = device.name;
     needs.weights = device.weights;
-    const absl::Status status = Measure(*parts.info, tensors, options, needs);
+    const absl::Status status = Measure(*parts.info, tensors, options, longest_request, needs);
     if (!status.ok()) needs.error = std::string(status.message());
     report.devices.push_back(std::move(needs));
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -51,7 +52,9 @@ struct ModelReport {
 };
 
 // Reads everything but the large tensors, and measures what the engine would allocate for `options`
-// by having it allocate from backends that only count.
-ModelReport CheckModelFolder(const std::string& dir, const EngineOptions& options);
+// by having it allocate from backends that only count. longest_request: where DeviceNeeds::patterns
+// end, if the context does not end before.
+ModelReport CheckModelFolder(const std::string& dir, const EngineOptions& options,
+                             int32_t longest_request = std::numeric_limits<int32_t>::max());
 
 }  // namespace sparsed::engine

@@ -197,6 +197,7 @@ OpenAiService::Parts App::OpenAiParts() {
 
 absl::Status App::Listen() {
   const auto metrics_text = [this] {
+    metrics_.SetReady(state_.ready());
     metrics_.SetWaiting(queue_.size(), queue_.tokens(), queue_.DrainSeconds());
     return metrics_.Text();
   };

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "server/report_lines.h"
 
 namespace sparsed::server {
 namespace {
@@ -16,42 +15,13 @@ namespace {
 // So many tensor names are printed; the rest is a number.
 constexpr size_t kNamesShown = 20;
 
-// Lines "name  value", the values below one another.
-class Lines {
- public:
-  template <typename... Parts>
-  void Add(const std::string& name, const Parts&... value) {
-    lines_.emplace_back(name, absl::StrCat(value...));
-  }
-
-  std::string Text() const {
-    size_t width = 0;
-    for (const auto& [name, value] : lines_) width = std::max(width, name.size());
-    std::string text;
-    for (const auto& [name, value] : lines_) {
-      absl::StrAppend(&text, name, std::string(width - name.size() + 2, ' '), value, "\n");
-    }
-    return text;
-  }
-
- private:
-  std::vector<std::pair<std::string, std::string>> lines_;
-};
-
-std::string Size(uint64_t bytes) {
-  constexpr double kKiB = 1024;
-  const auto value = static_cast<double>(bytes);
-  return value < kKiB * kKiB ? absl::StrFormat("%.1f KiB", value / kKiB)
-                             : absl::StrFormat("%.1f MiB", value / (kKiB * kKiB));
-}
-
 // 5 "<|mask|>"
 std::string TokenName(const engine::TokenText& token) {
   if (token.text.empty()) return absl::StrCat(token.id, " (no text)");
   return absl::StrCat(token.id, " \"", absl::Utf8SafeCEscape(token.text), "\"");
 }
 
-void AddInfo(const engine::ModelInfo& info, Lines& lines) {
+void AddInfo(const engine::ModelInfo& info, ReportLines& lines) {
   lines.Add("family", info.family);
   if (info.parameters > 0) lines.Add("parameters", info.parameters);
   lines.Add("layers", info.num_layers);
@@ -64,7 +34,7 @@ void AddInfo(const engine::ModelInfo& info, Lines& lines) {
 }
 
 void AddDefaults(const engine::ModelInfo& info, const engine::GenerationConfig& generation,
-                 Lines& lines) {
+                 ReportLines& lines) {
   const engine::SamplingDefaults& defaults = info.defaults;
   lines.Add("default remasking", engine::RemaskingName(defaults.remasking));
   lines.Add("default temperature", defaults.temperature);
@@ -75,26 +45,25 @@ void AddDefaults(const engine::ModelInfo& info, const engine::GenerationConfig& 
   if (generation.steps) lines.Add("suggested, not used", "steps ", *generation.steps);
 }
 
-void AddNames(const char* title, const std::vector<std::string>& names, Lines& lines) {
+void AddNames(const char* title, const std::vector<std::string>& names, ReportLines& lines) {
   for (size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) {
     lines.Add(title, absl::Utf8SafeCEscape(names[i]));
   }
   if (names.size() > kNamesShown) lines.Add(title, "and ", names.size() - kNamesShown, " more");
 }
 
-void AddDevice(const engine::DeviceNeeds& needs, int64_t max_batch_tokens, Lines& lines) {
-  const bool int8 = needs.weights == kernels::WeightType::kInt8;
-  const std::string on = absl::StrCat(" on ", needs.device, int8 ? ", int8 weights" : "");
+void AddDevice(const engine::DeviceNeeds& needs, int64_t max_batch_tokens, ReportLines& lines) {
+  const std::string on = absl::StrCat("memory on ", DeviceText(needs));
   if (!needs.error.empty()) {
-    lines.Add("memory" + on, "cannot be served there: ", needs.error);
+    lines.Add(on, "cannot be served there: ", needs.error);
     return;
   }
-  lines.Add("memory" + on, Size(needs.weights_bytes + needs.workspace_bytes), ": weights ",
-            Size(needs.weights_bytes), ", steps of up to ", max_batch_tokens, " tokens ",
-            Size(needs.workspace_bytes));
+  lines.Add(on, SizeText(needs.weights_bytes + needs.workspace_bytes), ": weights ",
+            SizeText(needs.weights_bytes), ", steps of up to ", max_batch_tokens, " tokens ",
+            SizeText(needs.workspace_bytes));
   std::vector<std::string> patterns;
   for (const auto& [tokens, bytes] : needs.patterns) {
-    patterns.push_back(absl::StrCat(tokens, " tokens ", Size(bytes)));
+    patterns.push_back(absl::StrCat(tokens, " tokens ", SizeText(bytes)));
   }
   lines.Add("and a sparse request of", absl::StrJoin(patterns, ", "));
 }
@@ -103,7 +72,7 @@ void AddDevice(const engine::DeviceNeeds& needs, int64_t max_batch_tokens, Lines
 
 std::string ReportText(const std::string& dir, const engine::ModelReport& report,
                        int64_t max_batch_tokens) {
-  Lines lines;
+  ReportLines lines;
   lines.Add("folder", dir);
   if (!report.architectures.empty()) {
     lines.Add("architecture", absl::Utf8SafeCEscape(absl::StrJoin(report.architectures, ", ")));
@@ -122,7 +91,7 @@ std::string ReportText(const std::string& dir, const engine::ModelReport& report
   if (report.info) AddDefaults(*report.info, report.generation, lines);
   if (report.tensors_found > 0) {
     lines.Add("tensors", report.tensors_found, " of ", report.tensor_dtype, ", ",
-              Size(report.tensor_bytes), "; ", report.missing_tensors.size(), " missing, ",
+              SizeText(report.tensor_bytes), "; ", report.missing_tensors.size(), " missing, ",
               report.extra_tensors.size(), " not of the model");
   }
   AddNames("missing", report.missing_tensors, lines);

@@ -32,10 +32,33 @@ struct Arguments {
   bool check = false;
   bool schema = false;
   std::string model_dir;
+  PlanRequest wanted;
   CLI::App* serve = nullptr;
   CLI::App* options = nullptr;
   CLI::App* check_model = nullptr;
+  CLI::App* plan = nullptr;
 };
+
+void AddPlan(CLI::App& app, Arguments& arguments) {
+  PlanRequest& wanted = arguments.wanted;
+  arguments.plan = app.add_subcommand(
+      "plan", "Say what memory and settings a server needs, without loading the model");
+  CLI::App& plan = *arguments.plan;
+  plan.add_option("--model", wanted.model_dir, "Folder of the checkpoint")
+      ->type_name("DIR")
+      ->required();
+  plan.add_option("--context", wanted.context, "Tokens of a request, prompt and canvas")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{2}, kMostBatchTokens))
+      ->required();
+  plan.add_option("--requests", wanted.requests, "So many run at once (default 1)")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, kMostRunning));
+  plan.add_option("--memory-mib", wanted.memory_mib,
+                  "Of a device: say also how many requests of each length fit")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 32));
+}
 
 void AddFlags(CLI::App& app, Arguments& arguments) {
   arguments.serve = app.add_subcommand("serve", "Serve a model over gRPC");
@@ -66,6 +89,7 @@ void AddFlags(CLI::App& app, Arguments& arguments) {
       "Describe a model's folder without loading it; 0, or 2 if it cannot be served");
   arguments.check_model->add_option("DIR", arguments.model_dir, "The folder")->required();
   arguments.options->add_flag("--schema", arguments.schema, "A JSON schema of the file instead");
+  AddPlan(app, arguments);
 }
 
 // The last part of the path, also for "nano/" and ".".
@@ -195,6 +219,10 @@ CommandLine ParseCommandLine(int argc, const char* const* argv) {
   }
   if (arguments.check_model->parsed()) {
     result.check_model = arguments.model_dir;
+    return result;
+  }
+  if (arguments.plan->parsed()) {
+    result.plan = arguments.wanted;
     return result;
   }
   const Settings settings = Resolve(arguments);

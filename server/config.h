@@ -63,6 +63,20 @@ struct Config {
   int64_t max_message_bytes() const { return max_message_mib << 20; }
 };
 
+// The most that --max-running and --max-running-tokens take.
+inline constexpr int64_t kMostRunning = 4096;
+inline constexpr int64_t kMostRunningTokens = 1 << 26;
+// The most that --max-batch-tokens takes.
+inline constexpr int64_t kMostBatchTokens = 1 << 24;
+
+// What `sparsed plan` is asked.
+struct PlanRequest {
+  std::string model_dir;
+  int64_t context = 0;     // tokens of a request, prompt and canvas
+  int64_t requests = 1;    // at once
+  int64_t memory_mib = 0;  // of a device; 0: it is not asked what fits
+};
+
 struct HostPort {
   std::string host;
   int port = 0;  // 0: any free one
@@ -73,10 +87,11 @@ std::optional<HostPort> ParseHostPort(const std::string& address);
 bool IsLoopback(const std::string& host);
 
 struct CommandLine {
-  std::optional<Config> serve;  // to be served; otherwise the process ends now
-  std::string check_model;      // after looking at this folder, if there is one
-  int exit_code = 0;            // 0 after --help or --check-config, 2 after an error
-  std::string output;           // for standard output, or for standard error if exit_code is not 0
+  std::optional<Config> serve;      // to be served; otherwise the process ends now
+  std::string check_model;          // after looking at this folder, if there is one
+  std::optional<PlanRequest> plan;  // or after this
+  int exit_code = 0;                // 0 after --help or --check-config, 2 after an error
+  std::string output;  // for standard output, or for standard error if exit_code is not 0
 };
 // Reads the arguments, the environment variables SPARSED_<FLAG> and the files that they name; the
 // environment is what getenv is asked for.

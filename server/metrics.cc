@@ -24,6 +24,10 @@ const Buckets& StepBuckets() {
   static const Buckets buckets = {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5};
   return buckets;
 }
+const Buckets& ShareBuckets() {
+  static const Buckets buckets = {.05, .1, .2, .3, .4, .5, .6, .7, .8, .9, 1};
+  return buckets;
+}
 const Buckets& CountBuckets() {
   static const Buckets buckets = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
   return buckets;
@@ -61,6 +65,9 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
   requests_ = &Counters(r, "sparsed_requests_total", "Requests that ended, by outcome.");
   rejections_ = &Counters(r, "sparsed_admission_rejections_total",
                           "Requests refused before they were queued, by reason.");
+  ready_ = OneGauge(r, "sparsed_ready", "Whether it takes requests, as /readyz says: 1 or 0.");
+  certificate_end_ = &Gauges(r, "sparsed_certificate_expiry_timestamp_seconds",
+                             "When the certificate of the gRPC port ends, in Unix time.");
   running_ = OneGauge(r, "sparsed_requests_running", "Requests in the batch.");
   waiting_ = OneGauge(r, "sparsed_requests_waiting", "Requests in the queue.");
   waiting_tokens_ = OneGauge(r, "sparsed_queue_tokens", "Tokens of the requests in the queue.");
@@ -97,6 +104,9 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
   batch_size_ = OneHistogram(r, "sparsed_step_batch_size", "Sequences in a step.", CountBuckets());
   committed_tokens_ = OneHistogram(r, "sparsed_step_committed_tokens",
                                    "Tokens committed in a step.", CountBuckets());
+  mask_density_ =
+      OneHistogram(r, "sparsed_mask_density_ratio",
+                   "Share of the key blocks that a request's pattern keeps.", ShareBuckets());
   Family<Histogram>& steps =
       Histograms(r, "sparsed_step_seconds", "Time of a step, by the dearest attention in it.");
   const char* phases[] = {"full", "select", "sparse"};
@@ -141,11 +151,18 @@ void Metrics::StepDone(engine::StepKind phase, double seconds, int64_t sequences
   committed_tokens_->Observe(static_cast<double>(committed));
 }
 
+void Metrics::PatternBuilt(double density) { mask_density_->Observe(density); }
 void Metrics::WastedSteps(int64_t steps) { wasted_steps_->Increment(static_cast<double>(steps)); }
 void Metrics::SlowClients(int64_t streams) {
   slow_clients_->Increment(static_cast<double>(streams));
 }
 void Metrics::SatOut(int64_t sequences) { sat_out_->Increment(static_cast<double>(sequences)); }
+
+void Metrics::SetReady(bool ready) { ready_->Set(ready ? 1 : 0); }
+
+void Metrics::SetCertificateEnd(int64_t seconds) {
+  certificate_end_->Add({}).Set(static_cast<double>(seconds));
+}
 
 void Metrics::SetWaiting(int64_t requests, int64_t tokens, double drain_seconds) {
   waiting_->Set(static_cast<double>(requests));

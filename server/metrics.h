@@ -41,6 +41,8 @@ class Metrics {
   void FirstBlock(double seconds);
   // phase: the dearest kind among the sequences of the step.
   void StepDone(engine::StepKind phase, double seconds, int64_t sequences, int64_t committed);
+  // density: of the pattern that a step has just built.
+  void PatternBuilt(double density);
   void WastedSteps(int64_t steps);
   void SlowClients(int64_t streams);
   // What sparsed_mask_cache_usage_ratio is a ratio of. Before SetRunning.
@@ -50,6 +52,9 @@ class Metrics {
   // drain_seconds: until all that wait have started; 0: not known.
   void SetWaiting(int64_t requests, int64_t tokens, double drain_seconds);
   void SetRunning(int64_t requests, int64_t mask_cache_bytes, int64_t mask_caches);
+  void SetReady(bool ready);
+  // Of the gRPC port, in seconds since 1970.
+  void SetCertificateEnd(int64_t seconds);
   // gpu: its number, as text.
   void SetGpuMemory(const std::string& gpu, uint64_t used_bytes, uint64_t total_bytes);
 
@@ -64,6 +69,8 @@ class Metrics {
   prometheus::Family<prometheus::Counter>* rejections_;
   prometheus::Family<prometheus::Gauge>* gpu_used_bytes_;
   prometheus::Family<prometheus::Gauge>* gpu_total_bytes_;
+  prometheus::Family<prometheus::Gauge>* certificate_end_;  // no series without TLS
+  prometheus::Gauge* ready_;
   prometheus::Gauge* running_;
   prometheus::Gauge* waiting_;
   prometheus::Gauge* waiting_tokens_;
@@ -84,6 +91,7 @@ class Metrics {
   prometheus::Histogram* output_token_seconds_;
   prometheus::Histogram* batch_size_;
   prometheus::Histogram* committed_tokens_;
+  prometheus::Histogram* mask_density_;
   prometheus::Histogram* step_seconds_[3];  // by StepKind
 
   mutable std::mutex mu_;

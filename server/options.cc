@@ -187,14 +187,14 @@ std::vector<Option> SurfaceOptions() {
 std::vector<Option> RequestOptions() {
   using C = Config;
   return {
-      Integer("max-running", &C::max_running, 1, 4096, "Most requests in the batch"),
+      Integer("max-running", &C::max_running, 1, kMostRunning, "Most requests in the batch"),
       Integer("queue-requests", &C::queue_requests, 1, 1000000,
               "Most requests that wait; one more is refused"),
       Integer("queue-tokens", &C::queue_tokens, 64, int64_t{1} << 40,
               "Most tokens of all that wait"),
-      Integer("max-batch-tokens", &C::max_batch_tokens, 64, 1 << 24,
+      Integer("max-batch-tokens", &C::max_batch_tokens, 64, kMostBatchTokens,
               "Most tokens of one step; guided requests count twice"),
-      Integer("max-running-tokens", &C::max_running_tokens, 64, 1 << 26,
+      Integer("max-running-tokens", &C::max_running_tokens, 64, kMostRunningTokens,
               "Most tokens of all that run; where a step holds fewer they take turns"),
       Number("long-share", &C::long_share, 0.01, 1, "a number",
              "Least speed of a long request beside short ones, of what it were if all stepped "

@@ -165,7 +165,9 @@ void StepLoop::Deliver(std::vector<engine::SequenceStep> steps, double seconds) 
       Fail(it, Internal());
       continue;
     }
-    request.OnStep(step, *parts_.engine->Find(step.id), seconds, now);
+    const engine::Sequence& sequence = *parts_.engine->Find(step.id);
+    if (step.kind == engine::StepKind::kSelect) parts_.metrics->PatternBuilt(sequence.density);
+    request.OnStep(step, sequence, seconds, now);
     if (const auto first = request.TakeFirstBlockSeconds()) parts_.metrics->FirstBlock(*first);
     if (request.done()) Complete(it, now);
   }

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,7 +14,9 @@ Supervisor::Supervisor(Parts parts)
       token_file_(Look({parts_.config->auth_token_file})),
       tls_files_(
           Look({parts_.config->tls_cert, parts_.config->tls_key, parts_.config->tls_client_ca})),
-      last_tick_(parts_.clock()) {}
+      last_tick_(parts_.clock()) {
+  ReportCertificateEnd();
+}
 
 void Supervisor::Tick(Heartbeat* heartbeat) {
   const Config& config = *parts_.config;
@@ -84,10 +87,16 @@ void Supervisor::CheckCertificate() {
   const Config& config = *parts_.config;
   const absl::Status files = CheckTlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca);
   if (files.ok()) {
+    ReportCertificateEnd();
     parts_.log->Info("certificate_changed", {{"file", config.tls_cert}});
   } else {
     parts_.log->Warning("certificate_wrong", {{"cause", std::string(files.message())}});
   }
+}
+
+void Supervisor::ReportCertificateEnd() {
+  const std::optional<int64_t> end = CertificateEnd(parts_.config->tls_cert);
+  if (end) parts_.metrics->SetCertificateEnd(*end);
 }
 
 void Supervisor::CheckHeartbeat(const Heartbeat& heartbeat, TimePoint now) {

@@ -47,6 +47,7 @@ class Supervisor {
   static Signature Look(const std::vector<std::string>& paths);
   void LoadTokens();
   void CheckCertificate();
+  void ReportCertificateEnd();
   void CheckHeartbeat(const Heartbeat& heartbeat, TimePoint now);
 
   Parts parts_;

@@ -5,6 +5,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
+#include <ctime>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -59,6 +61,20 @@ absl::Status CheckTlsFiles(const std::string& cert, const std::string& key,
   }
   ERR_clear_error();
   return status;
+}
+
+std::optional<int64_t> CertificateEnd(const std::string& cert) {
+  std::optional<int64_t> first;
+  const Bio file(BIO_new_file(cert.c_str(), "r"));
+  while (file) {
+    const Certificate one(PEM_read_bio_X509(file.get(), nullptr, NoPassphrase, nullptr));
+    std::tm end = {};
+    if (!one || ASN1_TIME_to_tm(X509_get0_notAfter(one.get()), &end) != 1) break;
+    const int64_t seconds = timegm(&end);
+    first = std::min(first.value_or(seconds), seconds);
+  }
+  ERR_clear_error();
+  return first;
 }
 
 }  // namespace sparsed::server

@@ -2,6 +2,8 @@
 // only fail every handshake.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -12,5 +14,9 @@ namespace sparsed::server {
 // least one certificate. Errors: INVALID_ARGUMENT naming the flag and the file.
 absl::Status CheckTlsFiles(const std::string& cert, const std::string& key,
                            const std::string& client_ca);
+
+// When the first certificate of the chain in the file ends, in seconds since 1970; nothing where
+// the file has no certificate.
+std::optional<int64_t> CertificateEnd(const std::string& cert);
 
 }  // namespace sparsed::server

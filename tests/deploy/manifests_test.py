@@ -1,5 +1,5 @@
-"""Compose file, unit, Kubernetes objects, chart and proxy: they are of the right form, agree with one
-another, and name only settings that docs/configuration.md has.
+"""Dockerfile, compose file, unit, Kubernetes objects, chart and proxy: they are of the right form,
+agree with one another, and name only settings that docs/configuration.md has.
 
     python tests/deploy/manifests_test.py    needs tests/requirements.txt
 
@@ -232,6 +232,94 @@ class Compose(unittest.TestCase):
                      for word in self.services[name]["command"] if word.startswith("--")}
             self.assertEqual(len(flags), 3)
             self.assertLessEqual(flags, documented_settings())
+
+
+def dockerfile_stages():
+    """By name: the base, and the instructions, each a word and what follows it on one line."""
+    text = (ROOT / "docker" / "Dockerfile").read_text()
+    text = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
+    stages, arguments, current = {}, {}, None
+    for line in filter(None, map(str.strip, text.splitlines())):
+        word, rest = line.split(maxsplit=1)
+        if word == "FROM":
+            base, name = re.match(r"(\S+) AS (\S+)$", rest).groups()
+            base = re.sub(r"\$\{(\w+)\}", lambda found: arguments[found[1]], base)
+            current = stages[name] = (base, [])
+        elif current is None:
+            assert word == "ARG", line
+            arguments.update([rest.split("=", 1)])
+        else:
+            current[1].append((word, rest))
+    return stages
+
+
+class Dockerfile(unittest.TestCase):
+    def setUp(self):
+        self.stages = dockerfile_stages()
+
+    def test_hadolint_finds_nothing(self):
+        ran = subprocess.run([pathlib.Path(sys.executable).with_name("hadolint"), "--no-color",
+                              ROOT / "docker" / "Dockerfile"],
+                             capture_output=True, text=True, timeout=60)
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+
+    def inherited(self, name):
+        """The instructions of a stage and of those that it is made from, the first ones first."""
+        base, own = self.stages[name]
+        return (self.inherited(base) if base in self.stages else []) + own
+
+    def test_copied_from_stages_that_come_before(self):
+        names, copies = list(self.stages), 0
+        for at, (base, instructions) in enumerate(self.stages.values()):
+            self.assertTrue(base in names[:at] or re.match(r"[a-z/]+:[\w.-]+$", base), base)
+            for word, rest in instructions:
+                source = re.match(r"--from=(\S+) ", rest)
+                if word == "COPY" and source:
+                    self.assertIn(source[1], names[:at])
+                    copies += 1
+        self.assertGreater(copies, 2)
+
+    def test_what_is_copied_is_not_ignored(self):
+        lines = (ROOT / ".dockerignore").read_text().split()
+        self.assertEqual(lines[0], "*")
+        kept = tuple(line[1:] for line in lines if line.startswith("!"))
+        for _, instructions in self.stages.values():
+            for word, rest in instructions:
+                if word != "COPY" or rest.startswith(("--from=", ". ")):
+                    continue
+                for path in rest.split()[:-1]:
+                    self.assertTrue(path.startswith(kept), path)
+                    self.assertTrue((ROOT / path).exists(), path)
+        # Whatever the build reads: a folder that CMake is not given ends it.
+        cmake = (ROOT / "CMakeLists.txt").read_text()
+        for folder in set(re.findall(r"add_subdirectory\((\S+)\)", cmake)) - {"tests"}:
+            self.assertTrue(folder.startswith(kept), folder)
+
+    def test_targets_are_confined_and_differ_in_programs_alone(self):
+        compose = load(ROOT / "docker" / "compose.yaml")[0]["services"]
+        targets = [compose[name]["build"]["target"] for name in ("sparsed-cpu", "sparsed-gpu")]
+        self.assertEqual(targets, ["cpu", "cuda"])
+        for target in targets:
+            instructions = self.inherited(target)
+            last = dict(instructions)  # of each instruction the last one counts
+            self.assertEqual(last["USER"], "65532:65532")
+            self.assertEqual(json.loads(last["ENTRYPOINT"]), ["/usr/bin/sparsed"])
+            self.assertEqual(last["STOPSIGNAL"], "SIGTERM")
+            self.assertIn('["/usr/bin/sparsedctl", "health"]', last["HEALTHCHECK"])
+            flags = {word[2:].replace("-", "_") for word in json.loads(last["CMD"])
+                     if word.startswith("--")}
+            self.assertLessEqual(flags, documented_settings())
+            self.assertFalse([rest for word, rest in instructions
+                              if word == "RUN" and re.search(r"\bcmake\b|g\+\+ ", rest)])
+            # Where image_test.py puts what is installed from a build that is there.
+            self.assertIn(("COPY", f"--from={'build' if target == 'cpu' else 'build-cuda'} /installed/ /"),
+                          self.stages[target][1])
+
+    def test_the_image_of_a_gpu_brings_what_its_backend_loads(self):
+        linked = (ROOT / "kernels" / "cuda" / "CMakeLists.txt").read_text()
+        shared = set(re.findall(r"CUDA::(\w+)", linked)) - {"cudart_static"}
+        built = " ".join(rest for _, rest in self.stages["build-cuda"][1])
+        self.assertEqual(set(re.findall(r"lib64/lib(\w+)\.so", built)), shared)
 
 
 class Others(unittest.TestCase):

@@ -1,6 +1,7 @@
 """Certificates for tests, made by the openssl program when they are needed."""
 
 import os
+import ssl
 import subprocess
 
 
@@ -19,7 +20,7 @@ class Authority:
         _run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
              "-keyout", self.key, "-out", self.cert, "-days", "2", "-subj", f"/CN={name}")
 
-    def issue(self, name, folder):
+    def issue(self, name, folder, days=2):
         """Paths of a certificate for `name` (also localhost and 127.0.0.1) and of its key."""
         os.makedirs(folder, exist_ok=True)
         cert, key = os.path.join(folder, "tls.crt"), os.path.join(folder, "tls.key")
@@ -27,9 +28,16 @@ class Authority:
         _run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
              "-keyout", key, "-out", request, "-subj", f"/CN={name}")
         _run("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key,
-             "-CAcreateserial", "-out", cert, "-days", "2", "-extfile", "/dev/stdin",
+             "-CAcreateserial", "-out", cert, "-days", str(days), "-extfile", "/dev/stdin",
              input=b"subjectAltName=DNS:localhost,IP:127.0.0.1\n")
         return cert, key
+
+
+def end_of(cert):
+    """Of the file's first certificate, in seconds since 1970."""
+    said = subprocess.run(["openssl", "x509", "-in", cert, "-noout", "-enddate"], check=True,
+                          capture_output=True, text=True).stdout
+    return ssl.cert_time_to_seconds(said.strip().removeprefix("notAfter="))
 
 
 def read(path):

@@ -96,11 +96,12 @@ class Client:
 
 class Server:
     """A running `sparsed serve` on free ports; use it as a context manager. With faults, as
-    tests/testing/faulty_backend.h has them, it is the binary that can have them."""
+    tests/testing/faulty_backend.h has them, it is the binary that can have them; `program` starts
+    it otherwise."""
 
-    def __init__(self, *flags, model_dir=MODEL_DIR, env=None, credentials=None, faults=()):
+    def __init__(self, *flags, model_dir=MODEL_DIR, env=None, credentials=None, faults=(),
+                 program=(BINARY,)):
         self.credentials = credentials
-        program = [BINARY]
         if faults:
             program = [os.environ["SPARSED_FAULTY_BINARY"]]
             program += [word for fault in faults for word in ("--fault", fault)]

@@ -1,4 +1,5 @@
-"""`sparsed check-model` on nano, whole and damaged, and what a server makes of the same folder."""
+"""`sparsed check-model` and `sparsed plan` on nano, whole and damaged, and what a server makes of the
+same folder."""
 
 import json
 import pathlib
@@ -7,7 +8,8 @@ import subprocess
 
 import pytest
 
-from sparsed_server import BINARY, MODEL_DIR, Server, g, m, short_request
+from shallow_model import shallow_model
+from sparsed_server import BINARY, MODEL_DIR, Server, ShallowServer, g, m, short_request
 
 
 @pytest.fixture
@@ -115,3 +117,39 @@ def test_generation_config_counts(folder):
         assert server.client.generate(request, timeout=60).text == sampled
         request.sampling.temperature = 0
         assert server.client.generate(request, timeout=60).text != sampled
+
+
+def plan(model, *flags):
+    return subprocess.run([BINARY, "plan", "--model", str(model), *flags], capture_output=True,
+                          text=True, timeout=60)
+
+
+def mib(text, name):
+    return float(re.search(rf"{name} ([0-9.]+) MiB", text)[1])
+
+
+def test_a_server_of_the_plan_takes_what_was_planned():
+    done = plan(shallow_model(MODEL_DIR), "--context", "1000", "--requests", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    memory = value(done, "memory on cpu")
+    with ShallowServer(*value(done, "settings").split(), "--device", "cpu") as server:
+        model = server.client.get_model(m.GetModelRequest()).model
+        told = mib(memory, "weights") + mib(memory, "tokens")
+        assert model.memory_bytes / 2**20 == pytest.approx(told, abs=0.11)
+        request = g.GenerateRequest(
+            token_ids=g.TokenIds(ids=[100] * 984),
+            sampling=g.SamplingOptions(gen_length=16, block_length=16, steps=4),
+            sparse=g.SparseOptions(mode=g.SPARSE_MODE_SPARSED))
+        assert server.client.generate(request, timeout=60).usage.sparse_steps > 0
+
+
+def test_what_cannot_be_planned(folder):
+    done = plan(MODEL_DIR, "--context", "8193")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "sparsed: --context 8193: the model's is 8192 tokens\n"
+    done = plan(MODEL_DIR, "--context", "8192", "--requests", "4096", "--memory-mib", "1000")
+    assert done.returncode == 0 and re.search(r"^in 1000 MiB  ", done.stdout, re.MULTILINE)
+    change(folder, "tokenizer.json", "{}")
+    done = plan(folder, "--context", "64")
+    assert done.returncode == 2 and "/tokenizer.json: " in done.stderr
+    assert plan("/nowhere", "--context", "64").returncode == 2

@@ -61,12 +61,14 @@ def test_timeline():
         client = server.client
         running = start_stream(client, long_request())
         waiting = accepted_stream(client, short_request())
+        assert server.metric("sparsed_ready") == 1
         server.process.send_signal(signal.SIGTERM)
         started = server.wait_for("drain_started")
         assert (started["running"], started["waiting"]) == (1, 1)
         status, body = server.http("/readyz")
         assert status == 503 and "draining" in body
         assert server.http("/healthz")[0] == 503
+        assert server.metric("sparsed_ready") == 0
         assert server.http("/livez")[0] == 200
         # Balancers lag: during the delay new calls are still taken.
         late = accepted_stream(client, short_request())

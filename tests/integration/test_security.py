@@ -12,7 +12,7 @@ import time
 import grpc
 import pytest
 
-from certificates import Authority, read
+from certificates import Authority, end_of, read
 from sparsed_server import (BINARY, MODEL_DIR, Client, ShallowServer, failure_of, g, h, k, m,
                             short_request)
 from test_kserve import Infer, infer_request
@@ -158,14 +158,21 @@ def test_client_certificates(authority, tmp_path):
 
 def test_a_certificate_is_replaced_while_requests_run(authority, tmp_path):
     # As Kubernetes mounts secrets: a link to the folder of the day, replaced as a whole.
-    authority.issue("first", str(tmp_path / "day1"))
-    authority.issue("second", str(tmp_path / "day2"))
+    first, _ = authority.issue("first", str(tmp_path / "day1"))
+    second, _ = authority.issue("second", str(tmp_path / "day2"), days=3)
+    # A chain is as good as its certificate that ends first.
+    shorter, _ = authority.issue("intermediate", str(tmp_path / "other"), days=1)
+    with open(second, "ab") as file:
+        file.write(read(shorter))
+    assert end_of(shorter) < end_of(first) < end_of(second)
+    expiry = "sparsed_certificate_expiry_timestamp_seconds"
     link = tmp_path / "current"
     link.symlink_to("day1")
     trusted = grpc.ssl_channel_credentials(read(authority.cert))
     with ShallowServer(*tls_flags(str(link / "tls.crt"), str(link / "tls.key")),
                 credentials=trusted) as server:
         assert served_certificate(server.port, authority) == "first"
+        assert server.metric(expiry) == end_of(first)
 
         def call():
             client = Client(server.port, trusted)
@@ -177,6 +184,7 @@ def test_a_certificate_is_replaced_while_requests_run(authority, tmp_path):
         os.symlink("day2", tmp_path / "next")
         os.rename(tmp_path / "next", link)
         server.wait_for("certificate_changed", 10)
+        assert server.metric(expiry) == end_of(shorter)
         end = time.monotonic() + 10
         while served_certificate(server.port, authority) != "second":
             assert time.monotonic() < end

@@ -64,6 +64,16 @@ TEST_CASE("the memory that is told is the memory that is taken") {
   (*engine)->Remove(*id);
 }
 
+TEST_CASE("patterns are told up to the longest request") {
+  const ModelReport report = CheckModelFolder(testing::NanoPath(), kOptions, 3000);
+  for (const DeviceNeeds& needs : report.devices) {
+    REQUIRE(needs.patterns.size() == 2);
+    REQUIRE(needs.patterns[0].first == 1024);
+    REQUIRE(needs.patterns[1].first == 3000);
+    REQUIRE(needs.patterns[1].second > needs.patterns[0].second);
+  }
+}
+
 TEST_CASE("int8 weights are counted as such") {
   const ModelReport report = CheckModelFolder(testing::NanoPath(), kOptions);
   const DeviceNeeds& full = report.devices[0];

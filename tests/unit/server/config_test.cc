@@ -234,6 +234,21 @@ TEST_CASE("config: check-model takes a folder") {
   CHECK(Parse({"check-model", "a", "b"}).exit_code == 2);
 }
 
+TEST_CASE("config: plan takes a model, a length and how many") {
+  const CommandLine line = Parse({"plan", "--model", "models/x", "--context", "4096", "--requests",
+                                  "8", "--memory-mib", "81920"});
+  REQUIRE(line.plan.has_value());
+  CHECK(line.plan->model_dir == "models/x");
+  CHECK(line.plan->context == 4096);
+  CHECK(line.plan->requests == 8);
+  CHECK(line.plan->memory_mib == 81920);
+  CHECK(Parse({"plan", "--model", "x", "--context", "64"}).plan->requests == 1);
+  CHECK(Parse({"plan", "--model", "x"}).exit_code == 2);
+  CHECK(Parse({"plan", "--context", "64"}).exit_code == 2);
+  CHECK(Parse({"plan", "--model", "x", "--context", "1"}).exit_code == 2);
+  CHECK(Parse({"plan", "--model", "x", "--context", "64", "--requests", "4097"}).exit_code == 2);
+}
+
 TEST_CASE("config: --print-config and --check-config end the program") {
   const CommandLine checked = Parse({"serve", "--model", "/usr", "--check-config"});
   CHECK_FALSE(checked.serve.has_value());

@@ -40,6 +40,11 @@ TEST_CASE("metrics: counted by outcome, times and tokens only of requests that r
   metrics.SetWaiting(9, 900, 1.5);
   metrics.SatOut(3);
   metrics.FirstBlock(0.7);
+  metrics.PatternBuilt(0.25);
+  CHECK(Value(metrics.Text(), "sparsed_certificate_expiry_timestamp_seconds") == "missing");
+  metrics.SetCertificateEnd(1795651200);
+  CHECK(Value(metrics.Text(), "sparsed_ready") == "0");
+  metrics.SetReady(true);
   const std::string text = metrics.Text();
   CHECK(Value(text, "sparsed_requests_total{outcome=\"ok\",surface=\"grpc\"}") == "2");
   CHECK(Value(text, "sparsed_requests_total{outcome=\"invalid_argument\",surface=\"grpc\"}") ==
@@ -63,6 +68,12 @@ TEST_CASE("metrics: counted by outcome, times and tokens only of requests that r
   CHECK(Value(text, "sparsed_mask_cache_bytes") == "4096");
   CHECK(Value(text, "sparsed_mask_cache_entries") == "1");
   CHECK(Value(text, "sparsed_time_to_first_block_seconds_count") == "1");
+  CHECK(Value(text, "sparsed_mask_density_ratio_sum") == "0.25");
+  CHECK(Value(text, "sparsed_mask_density_ratio_bucket{le=\"0.2\"}") == "0");
+  CHECK(Value(text, "sparsed_mask_density_ratio_bucket{le=\"0.3\"}") == "1");
+  // To the second: a text of few digits would round it to hours.
+  CHECK(Value(text, "sparsed_certificate_expiry_timestamp_seconds") == "1795651200");
+  CHECK(Value(text, "sparsed_ready") == "1");
   CHECK(text.find("sparsed_build_info{commit=\"abc\",cuda=\"none\",version=\"1.2.3\"} 1") !=
         std::string::npos);
   CHECK(Value(text, "process_resident_memory_bytes") != "missing");

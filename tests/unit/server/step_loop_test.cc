@@ -90,6 +90,23 @@ TEST_CASE_METHOD(LoopFixture, "loop: inspected steps reach their call, and its m
   }
 }
 
+TEST_CASE_METHOD(LoopFixture, "loop: the density of each pattern is measured once") {
+  Build();
+  const auto full = PushPlain();
+  auto sink = std::make_shared<RecordingSink>();
+  Ticket ticket = MakeTicket(*tiny.engine, sink, 64, 32, 3);
+  ticket.valid.request.sparse.mode = engine::SparseMode::kSparseD;
+  ticket.need = tiny.engine->Estimate(ticket.valid.request);
+  REQUIRE_FALSE(Push(std::move(ticket)).has_value());
+  REQUIRE(Run().ok());
+  REQUIRE(sink->result.has_value());
+  const float density = sink->result->sparse().density();
+  const std::string text = metrics.Text();
+  CHECK(text.find("sparsed_mask_density_ratio_count 1\n") != std::string::npos);
+  const size_t sum = text.find("\nsparsed_mask_density_ratio_sum ") + 32;
+  CHECK(std::stof(text.substr(sum, 16)) == Approx(density));
+}
+
 TEST_CASE_METHOD(LoopFixture, "loop: progress at most ten times a second") {
   Build();
   auto sink = std::make_shared<RecordingSink>();
