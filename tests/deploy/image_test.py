@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from images import BUILD, LABELS, ROOT, Container, Store, why_not
+from images import BUILD, CONFINED, LABELS, ROOT, Container, Store, why_not
 from sparsed_server import Client, g, h, kept_addresses
 from test_health import NOT_SERVING, SERVING, collect
 
@@ -22,7 +22,11 @@ CUDA = BUILD / "lib" / "libsparsed_cuda.so"
 def store():
     made = Store()
     try:
-        made.bootstrap()
+        bare = made.bootstrap()
+        # No matter what is in it: what cannot be run here is not what is tested.
+        tried = made.ran("podman", "run", "--rm", "--network", "host", *CONFINED, bare, "true")
+        if tried.returncode != 0:
+            pytest.skip("not even a bare Debian runs in a container here: " + tried.stderr.strip())
         yield made
     finally:
         made.close()

@@ -81,7 +81,8 @@ class Store:
         return status, (folder / "mountinfo").read_text().splitlines()
 
     def bootstrap(self):
-        """The image that the Dockerfile starts from: packages that are essential, and apt."""
+        """The image that the Dockerfile starts from: packages that are essential, and apt. Its name."""
+        name = f"docker.io/library/debian:{DEBIAN}-slim"
         layer = self.folder / "layer.tar"
         # The temporary folder must be open to apt's own account.
         # The hook merges /usr as installing Debian does: a package for that brings all of Perl.
@@ -98,7 +99,7 @@ class Store:
             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + digest]}}))
         (self.folder / "manifest.json").write_text(json.dumps([{
             "Config": "config.json", "Layers": [layer.name],
-            "RepoTags": [f"docker.io/library/debian:{DEBIAN}-slim"]}]))
+            "RepoTags": [name]}]))
         archive = self.folder / "base.tar"
         with tarfile.open(archive, "w") as tar:
             for name in ("manifest.json", "config.json", layer.name):
@@ -106,6 +107,7 @@ class Store:
         self.run("podman", "load", "--input", archive)
         layer.unlink()
         archive.unlink()
+        return name
 
     def build(self, target, stage, components, *options):
         """The image of a target of the Dockerfile; `stage` is what compiles for it."""
