@@ -40,7 +40,7 @@ struct Shape {
 };
 
 // The large shapes take long contexts, which their checkpoints' own limits would refuse.
-constexpr int32_t kLongContext = 131072;
+constexpr int32_t kLongContext = 262144;
 
 constexpr Shape kLladaShapes[] = {
     {"llada-8b", 32, 32, 32, 4096, 12288, 126464, kLongContext, 126336, 126081, 126348},

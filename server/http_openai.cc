@@ -272,8 +272,9 @@ void OpenAiService::Complete(Incoming in, Response& response) const {
 }
 
 void OpenAiService::Inspect(Incoming in, Response& response) const {
-  const auto call = HttpInspectCall::Create(parts_.access, parts_.open_streams, in.connection,
-                                            in.info, InspectionOutbox(parts_.inspection_budget));
+  const auto call =
+      HttpInspectCall::Create(parts_.access, parts_.open_streams, in.connection, in.info,
+                              InspectionOutbox(parts_.inspection_budget, /*copies=*/3));
   if (Submit(in, call, response)) SendStream(call, InspectionAnswer(in.asked.names), response);
 }
 

@@ -17,7 +17,9 @@ std::optional<Failure> InspectionBudget::Take(int64_t bytes, std::optional<Share
 std::optional<Failure> InspectionOutbox::Expect(const v1::InspectionStarted& started,
                                                 int64_t bytes) {
   started_ = started;
-  return budget_->Take(bytes, &share_);
+  // Base64 of four bytes a block is 5.4 bytes, the kept bits are a sixth of one more.
+  const int64_t json_bytes = int64_t{started.blocks()} * started.blocks() * 6;
+  return budget_->Take(bytes + copies_ * json_bytes, &share_);
 }
 
 void InspectionOutbox::Accept(const v1::Accepted& accepted) {

@@ -53,8 +53,10 @@ class InspectionOutbox {
  public:
   using Event = v1::InspectResponse;
 
-  // `budget` is borrowed for its life.
-  explicit InspectionOutbox(InspectionBudget* budget) : budget_(budget) {}
+  // `budget` is borrowed for its life. `copies`: what a call holds of an event while it is written,
+  // beside the event itself, in the JSON of a head's importances.
+  explicit InspectionOutbox(InspectionBudget* budget, int copies = 0)
+      : budget_(budget), copies_(copies) {}
 
   // Makes room. What the first event will say. Failures: as the budget's.
   std::optional<Failure> Expect(const v1::InspectionStarted& started, int64_t bytes);
@@ -72,6 +74,7 @@ class InspectionOutbox {
 
  private:
   InspectionBudget* budget_;
+  int copies_;
   std::optional<InspectionBudget::Share> share_;
   v1::InspectionStarted started_;
   bool accepted_ = false;

@@ -15,8 +15,8 @@ namespace sparsed::server {
 absl::Status CheckTlsFiles(const std::string& cert, const std::string& key,
                            const std::string& client_ca);
 
-// When the first certificate of the chain in the file ends, in seconds since 1970; nothing where
-// the file has no certificate.
+// The earliest end of the certificates of the chain in the file, in seconds since 1970; nothing
+// where the file has no certificate.
 std::optional<int64_t> CertificateEnd(const std::string& cert);
 
 }  // namespace sparsed::server

@@ -1,5 +1,5 @@
-// The page: a form becomes requests to OpenAI's interface of the server that the page came from, and
-// their streams canvases and patterns.
+// The page: a form becomes requests to OpenAI's interface of the server that the page came from,
+// and their streams canvases and patterns.
 
 import {Panel} from "./canvas.js";
 import {askForToken, clearErrors, modeOf, readForm, showError, showMode, wants} from "./form.js";
@@ -170,6 +170,7 @@ byId("forget").addEventListener("click", () => {
   showTurns();
   byId("message").focus();
 });
+form.reset();  // a browser that comes back to the page remembers half of it
 showMode();
 showModel();
 showAbilities();

@@ -4,7 +4,11 @@
 
 import {element, showStats} from "./canvas.js";
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
+// Drawn anew when the page's colours change: those that are shown, no others.
+let shown = null;
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  if (shown?.root.isConnected && shown.step >= 0) shown.showStep(shown.step);
+});
 const LEAST_KEPT = 0.25;  // so that a kept block of no importance is seen, too
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
@@ -60,7 +64,9 @@ class Head {
       if (this.shares) share = Math.sqrt(Math.min(1, Math.max(0, this.shares[i])));
       if (kept) share = LEAST_KEPT + (1 - LEAST_KEPT) * share;
       const end = ends[kept];
-      paper.forEach((from, part) => { image.data[4 * i + part] = from + (end[part] - from) * share; });
+      paper.forEach((from, part) => {
+        image.data[4 * i + part] = from + (end[part] - from) * share;
+      });
       image.data[4 * i + 3] = 255;
     }
     context.putImageData(image, 0, 0);
@@ -91,16 +97,14 @@ export class Patterns {
     this.steps.addEventListener("change", (event) => this.showStep(Number(event.target.value)));
     this.grid.addEventListener("click", (event) => {
       const index = this.tiles.indexOf(event.target.closest(".tile"));
-      if (index >= 0) this.choose(index);
+      if (index >= 0 && this.step >= 0) this.choose(index);
     });
     this.grid.addEventListener("keydown", (event) => this.moveHead(event));
     this.map.addEventListener("keydown", (event) => this.moveBlock(event));
     for (const kind of ["click", "pointermove"]) {
       this.map.addEventListener(kind, (event) => this.point(event));
     }
-    dark.addEventListener("change", () => {
-      if (root.isConnected && this.step >= 0) this.showStep(this.step);
-    });
+    shown = this;
   }
 
   // The server's events in their order.
@@ -129,7 +133,7 @@ export class Patterns {
     this.root.classList.toggle("large", Math.max(layers.length, heads.length) > 12);
     this.map.style.setProperty("--first", first / blocks);
     this.map.style.setProperty("--blocks", blocks);
-    this.state.textContent = "generating";
+    this.state.textContent = "accepted";
   }
 
   add(wire) {
@@ -138,16 +142,16 @@ export class Patterns {
     if (!heads) {
       heads = [];
       this.byStep.set(step, heads);
-      const label = element("label");
-      const radio = Object.assign(element("input"), {type: "radio", name: "step", value: step});
-      label.append(radio, element("span", "", kind === "select" ? `${step} selects` : `${step}`));
-      this.steps.append(label);
-      this.steps.hidden = false;
     }
     heads.push(new Head(wire, this.started.blocks, this.started.block_size));
+    if (heads.length < this.tiles.length) return;
+    const label = element("label");
+    const radio = Object.assign(element("input"), {type: "radio", name: "step", value: step});
+    label.append(radio, element("span", "", kind === "select" ? `${step} selects` : `${step}`));
+    this.steps.append(label);
+    this.steps.hidden = false;
     // The first, and then the one whose pattern is in use.
-    const complete = heads.length === this.tiles.length;
-    if (complete && (this.byStep.size === 1 || kind === "select")) this.showStep(step);
+    if (this.byStep.size === 1 || kind === "select") this.showStep(step);
   }
 
   end({sparse}) {
@@ -209,6 +213,7 @@ export class Patterns {
   }
 
   point(event) {
+    if (this.step < 0) return;
     const box = this.map.getBoundingClientRect();
     const n = this.started.blocks;
     const to = (at, from, size) =>

@@ -59,9 +59,13 @@ __device__ inline float FourSum(const float (&v)[4]) { return (v[0] + v[1]) + (v
 template <int kBlocks, int kParts>
 __device__ float PartSum(const float (&parts)[kParts], int b) {
   static_assert(kBlocks <= kParts && kParts <= 4);
-  if constexpr (kBlocks == kParts) return parts[b];
-  if constexpr (kBlocks * 2 == kParts) return parts[2 * b] + parts[2 * b + 1];
-  return (parts[0] + parts[1]) + (parts[2] + parts[3]);
+  if constexpr (kBlocks == kParts) {
+    return parts[b];
+  } else if constexpr (kBlocks * 2 == kParts) {
+    return parts[2 * b] + parts[2 * b + 1];
+  } else {
+    return (parts[0] + parts[1]) + (parts[2] + parts[3]);
+  }
 }
 
 // groups: of the tile's four groups of 32 keys.

@@ -53,10 +53,18 @@ class Proxy:
             [ENVOY, "--config-path", folder / "envoy.yaml", "--admin-address-path", folder / "admin",
              "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"],
             stdout=self.log, stderr=subprocess.STDOUT)
-        self.admin = self.wait(lambda: (folder / "admin").read_text()
-                               if (folder / "admin").exists() else "")
-        self.port = self.wait(self.listener)
-        self.wait_for_healthy(len(replicas))
+        self.replicas = len(replicas)
+
+    def __enter__(self):
+        told = pathlib.Path(self.folder.name) / "admin"
+        try:
+            self.admin = self.wait(lambda: told.exists() and told.read_text())
+            self.port = self.wait(self.listener)
+            self.wait_for_healthy(self.replicas)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
 
     def wait(self, look):
         end = time.monotonic() + SECONDS
@@ -86,9 +94,6 @@ class Proxy:
 
     def wait_for_healthy(self, number):
         self.wait(lambda: self.stat("membership_healthy") == number)
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *_):
         self.process.kill()
@@ -177,9 +182,16 @@ def test_a_killed_replica_costs_only_tries(replicas):
     with (Proxy(replicas) as proxy, Load(proxy.port, 2, RETRYING) as patient,
           Load(proxy.port, 2) as hasty):
         patient.wait_for(5)
-        # With calls in its hands.
-        while first.metric("sparsed_requests_running") == 0:
-            pass
+        # With calls in its hands, which it still has when it is looked at again.
+        end = time.monotonic() + SECONDS
+        while True:
+            assert time.monotonic() < end
+            started = first.metric("sparsed_requests_running")
+            first.process.send_signal(signal.SIGSTOP)
+            if started > 0 and proxy.stat("upstream_rq_active") > 0:
+                break
+            first.process.send_signal(signal.SIGCONT)
+            time.sleep(0.02)
         first.process.kill()
         patient.wait_for(10)
         proxy.wait_for_healthy(1)

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -102,19 +103,20 @@ class Store:
             "RepoTags": [name]}]))
         archive = self.folder / "base.tar"
         with tarfile.open(archive, "w") as tar:
-            for name in ("manifest.json", "config.json", layer.name):
-                tar.add(self.folder / name, name)
+            for part in ("manifest.json", "config.json", layer.name):
+                tar.add(self.folder / part, part)
         self.run("podman", "load", "--input", archive)
         layer.unlink()
         archive.unlink()
         return name
 
-    def build(self, target, stage, components, *options):
+    def build(self, target, stage, *options, cuda=False):
         """The image of a target of the Dockerfile; `stage` is what compiles for it."""
         installed = self.folder / stage
-        for component in components:
-            self.run("cmake", "--install", BUILD, "--prefix", "/usr", "--strip", "--component",
-                     component, DESTDIR=str(installed / "installed"))
+        self.run("cmake", "--install", BUILD, "--prefix", "/usr", "--strip",
+                 DESTDIR=str(installed / "installed"))
+        if not cuda:
+            shutil.rmtree(installed / "installed" / "usr" / "lib" / "sparsed", ignore_errors=True)
         arguments = [word for label in LABELS.items()
                      for word in ("--build-arg", "%s=%s" % label)]
         # OCI's format knows no health check. The layers that two targets share are made once.

@@ -180,6 +180,7 @@ class Versions(unittest.TestCase):
     def test_without_git_it_is_the_projects(self):
         self.assertEqual(self.told(), ["0.1.0", "0.1.0", "unknown"])
         self.assertEqual(self.told("-DSPARSED_COMMIT=abc"), ["0.1.0", "0.1.0", "abc"])
+        self.assertEqual(self.told("-DSPARSED_VERSION=1.2.3"), ["1.2.3", "1.2.3", "unknown"])
 
     def test_tags_are_versions_and_packages_sort_by_age(self):
         self.git("git", "init", "--quiet")
@@ -189,6 +190,7 @@ class Versions(unittest.TestCase):
         self.assertEqual(self.told(), ["0.1.0", packages[0], first])
         self.git("git", "tag", "v0.2.0")
         self.git("git", "tag", "nightly")
+        self.git("git", "tag", "v0.3.0-rc1")
         self.assertEqual(self.told()[:2], ["0.2.0", "0.2.0"])
         second = self.commit()
         packages.append(f"0.2.0+1.g{second}")

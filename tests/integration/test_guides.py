@@ -20,7 +20,7 @@ ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @pytest.fixture(scope="module")
 def server():
-    with Server("--enable-inspection") as running:
+    with Server("--device", "cpu", "--enable-inspection") as running:
         yield running
 
 

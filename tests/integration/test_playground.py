@@ -238,7 +238,8 @@ def test_chat_canvas_and_scrubber(page):
     stats, = page.stats()
     assert stats.keys() == {"tokens/s", "time", "steps"} and stats["steps"] == "8"
     seconds = float(stats["time"].removesuffix(" s"))
-    assert float(stats["tokens/s"]) == pytest.approx(16 / seconds, rel=0.02)
+    # Both are rounded: the time to hundredths of a second, the rate to tenths.
+    assert 16 / float(stats["tokens/s"]) == pytest.approx(seconds, rel=0.01, abs=0.006)
     assert page.texts(".panel .state") == ["16 tokens, seed 1, all steps full"]
     assert len(page.all(".canvas .cell")) == 16 and not page.all(".canvas .cell.masked")
 
@@ -466,8 +467,9 @@ def test_nothing_inline_runs_and_nothing_else_is_asked(page, server):
                                "style-src-elem"]
     fetched = page.browser.execute_script(
         "return performance.getEntriesByType('resource').map((one) => one.name)")
-    assert len(fetched) > 7
-    assert all(name.startswith(f"http://127.0.0.1:{page.port}/") for name in fetched[:7])
+    own = [name for name in fetched if name.startswith(f"http://127.0.0.1:{page.port}/")]
+    assert len(own) > 6
+    assert set(fetched) - set(own) <= {f"http://127.0.0.1:{server.admin_port}/livez"}
 
 
 def test_a_token_is_asked_for(browser, started):

@@ -225,7 +225,7 @@ def main(argv: list[str] | None = None) -> int:
         return _EXIT_FAILED
     except (SparsedError, OSError, ValueError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
-        if isinstance(error, Unimplemented):
+        if isinstance(error, Unimplemented) and arguments.command in ("masks", "plot-masks"):
             print("  patterns need a server started with --enable-inspection", file=sys.stderr)
         return _EXIT_FAILED
     except KeyboardInterrupt:

@@ -22,7 +22,11 @@ class Transport {
  public:
   Transport() : thread_([this] { Run(); }) {}
   ~Transport() {
-    Post(nullptr);
+    {
+      const std::lock_guard lock(mu_);
+      ending_ = true;
+    }
+    posted_.notify_one();
     thread_.join();
   }
   void Post(std::function<void()> completion) {
@@ -37,11 +41,12 @@ class Transport {
   void Run() {
     while (true) {
       std::unique_lock lock(mu_);
-      posted_.wait(lock, [this] { return !completions_.empty(); });
+      posted_.wait(lock, [this] { return ending_ || !completions_.empty(); });
+      // A completion may post the next one: the end is behind all of them.
+      if (completions_.empty()) return;
       const std::function<void()> completion = std::move(completions_.front());
       completions_.pop_front();
       lock.unlock();
-      if (!completion) return;
       completion();
     }
   }
@@ -49,6 +54,7 @@ class Transport {
   std::mutex mu_;
   std::condition_variable posted_;
   std::deque<std::function<void()>> completions_;
+  bool ending_ = false;
   std::thread thread_;
 };
 
