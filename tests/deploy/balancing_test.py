@@ -7,8 +7,6 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
-import tempfile
 import threading
 import time
 import urllib.request
@@ -16,6 +14,7 @@ import urllib.request
 import grpc
 import pytest
 
+from program import Program
 from sparsed_server import Client, ShallowServer, g
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -33,12 +32,14 @@ RETRYING = [("grpc.enable_retries", 1), ("grpc.service_config", json.dumps(RETRI
 SECONDS = 30
 
 
-class Proxy:
+class Proxy(Program):
     """Envoy with the file's settings, but for the addresses; use it as a context manager."""
 
-    def __init__(self, replicas):
-        self.folder = tempfile.TemporaryDirectory(prefix="sparsed-envoy-")
-        folder = pathlib.Path(self.folder.name)
+    seconds = SECONDS
+
+    def __init__(self, folder, replicas):
+        self.replicas = len(replicas)
+        self.address_file = folder / "admin"
         text = (ROOT / "deploy" / "envoy" / "envoy.yaml").read_text()
         for old, new in (
                 (ENDPOINT % ("sparsed-headless", 8001),
@@ -48,37 +49,15 @@ class Proxy:
             text = text.replace(old, new)
         text += "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n"
         (folder / "envoy.yaml").write_text(text)
-        self.log = open(folder / "log", "w+")
-        self.process = subprocess.Popen(
-            [ENVOY, "--config-path", folder / "envoy.yaml", "--admin-address-path", folder / "admin",
-             "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"],
-            stdout=self.log, stderr=subprocess.STDOUT)
-        self.replicas = len(replicas)
+        super().__init__(folder, [
+            ENVOY, "--config-path", folder / "envoy.yaml", "--admin-address-path",
+            self.address_file, "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"])
 
-    def __enter__(self):
-        told = pathlib.Path(self.folder.name) / "admin"
-        try:
-            self.admin = self.wait(lambda: told.exists() and told.read_text())
-            self.port = self.wait(self.listener)
-            self.wait_for_healthy(self.replicas)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def wait(self, look):
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            assert self.process.poll() is None, self.told()
-            found = look()
-            if found:
-                return found
-            time.sleep(0.05)
-        raise AssertionError(self.told())
-
-    def told(self):
-        self.log.seek(0)
-        return self.log.read()
+    def ready(self):
+        self.admin = self.wait(
+            lambda: self.address_file.exists() and self.address_file.read_text())
+        self.port = self.wait(self.listener)
+        self.wait_for_healthy(self.replicas)
 
     def ask(self, path):
         with urllib.request.urlopen(f"http://{self.admin}{path}", timeout=10) as answer:
@@ -94,12 +73,6 @@ class Proxy:
 
     def wait_for_healthy(self, number):
         self.wait(lambda: self.stat("membership_healthy") == number)
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
-        self.folder.cleanup()
 
 
 class Load:
@@ -163,9 +136,9 @@ def answered(replica):
     return replica.metric('sparsed_requests_total{outcome="ok",surface="grpc"}')
 
 
-def test_a_drain_costs_no_call(replicas):
+def test_a_drain_costs_no_call(replicas, tmp_path):
     first, second = replicas
-    with Proxy(replicas) as proxy, Load(proxy.port, 2) as load:
+    with Proxy(tmp_path, replicas) as proxy, Load(proxy.port, 2) as load:
         proxy.wait(lambda: answered(first) > 0 and answered(second) > 0)
         first.process.send_signal(signal.SIGTERM)
         # Its NOT_SERVING takes it out while it still accepts calls.
@@ -177,9 +150,9 @@ def test_a_drain_costs_no_call(replicas):
         assert proxy.stat("upstream_rq_retry") == 0
 
 
-def test_a_killed_replica_costs_only_tries(replicas):
+def test_a_killed_replica_costs_only_tries(replicas, tmp_path):
     first, second = replicas
-    with (Proxy(replicas) as proxy, Load(proxy.port, 2, RETRYING) as patient,
+    with (Proxy(tmp_path, replicas) as proxy, Load(proxy.port, 2, RETRYING) as patient,
           Load(proxy.port, 2) as hasty):
         patient.wait_for(5)
         # With calls in its hands, which it still has when it is looked at again.

@@ -16,6 +16,7 @@ import urllib.request
 import grpc
 
 from certificates import Authority, read
+from program import Program
 from sparsed_server import ShallowServer, failure_of, g, short_request
 from test_flow import wide_request
 from test_limits import accepted_stream, start_stream
@@ -28,9 +29,11 @@ NOTHING_HERE = re.compile(r"sparsed_gpu_memory_|^ALERTS\{")
 VARIABLES = {"$__rate_interval": "3s", "$instance": ".*"}
 
 
-class Prometheus:
+class Prometheus(Program):
     """With the settings of deploy/prometheus, but often, and of one server; use it as a context
     manager."""
+
+    seconds = SECONDS
 
     def __init__(self, folder, server):
         text = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
@@ -39,25 +42,15 @@ class Prometheus:
             assert old in text
             text = text.replace(old, new)
         (folder / "prometheus.yml").write_text(text)
-        self.log = open(folder / "log", "w+")
-        self.process = subprocess.Popen(
-            ["prometheus", f"--config.file={folder}/prometheus.yml",
-             f"--storage.tsdb.path={folder}/data", "--web.listen-address=127.0.0.1:0"],
-            stdout=subprocess.DEVNULL, stderr=self.log)
+        super().__init__(folder, [
+            "prometheus", f"--config.file={folder}/prometheus.yml",
+            f"--storage.tsdb.path={folder}/data", "--web.listen-address=127.0.0.1:0"])
 
-    def told(self):
-        self.log.seek(0)
-        return self.log.read()
-
-    def wait(self, look):
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            assert self.process.poll() is None, self.told()
-            found = look()
-            if found:
-                return found
-            time.sleep(0.1)
-        raise AssertionError(self.told())
+    def ready(self):
+        self.wait(lambda: "Server is ready to receive web requests" in self.told())
+        self.address = re.search(r'msg="Listening on" address=(\S+)', self.told())[1]
+        self.wait(lambda: self.values("up == 1"))
+        self.began = time.time()
 
     def ask(self, path, **words):
         url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(words)}"
@@ -78,22 +71,6 @@ class Prometheus:
         wanted = made() + more
         self.wait(lambda: made() >= wanted)
 
-    def __enter__(self):
-        try:
-            self.wait(lambda: "Server is ready to receive web requests" in self.told())
-            self.address = re.search(r'msg="Listening on" address=(\S+)', self.told())[1]
-            self.wait(lambda: self.values("up == 1"))
-            self.began = time.time()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
-
 
 def queries():
     """Of panels and annotations by their title, as Prometheus gets them."""
@@ -110,8 +87,9 @@ def test_every_query_of_the_dashboard_returns_data(tmp_path):
     authority = Authority(tmp_path / "authority")
     cert, key = authority.issue("server", tmp_path / "server")
     trusted = grpc.ssl_channel_credentials(read(authority.cert))
-    with ShallowServer("--device", "cpu", "--threads", "1", "--drain-timeout-seconds", str(SECONDS),
-                       "--tls-cert", cert, "--tls-key", key, credentials=trusted) as server, Prometheus(tmp_path, server) as prometheus:
+    with (ShallowServer("--device", "cpu", "--threads", "1", "--drain-timeout-seconds", str(SECONDS),
+                        "--tls-cert", cert, "--tls-key", key, credentials=trusted) as server,
+          Prometheus(tmp_path, server) as prometheus):
         client = server.client
         sparse = short_request(sparse=g.SparseOptions(
             mode=g.SPARSE_MODE_SPARSED, block_size=32, skip=0.25))

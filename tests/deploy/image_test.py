@@ -11,11 +11,10 @@ import time
 
 import pytest
 
-from images import BUILD, CONFINED, LABELS, ROOT, Container, Store, why_not
+from images import BUILD, LABELS, ROOT, Container, Store
 from sparsed_server import Client, g, h, kept_addresses
 from test_health import NOT_SERVING, SERVING, collect
 
-pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 CUDA = BUILD / "lib" / "libsparsed_cuda.so"
 
 
@@ -23,13 +22,7 @@ CUDA = BUILD / "lib" / "libsparsed_cuda.so"
 def store():
     made = Store()
     try:
-        bare = made.bootstrap()
-        made.run("podman", "image", "exists", bare)
-        # What a confined root may not do, whatever is in a container, is not what is tested.
-        tried = made.ran("podman", "run", "--rm", "--network", "host", *CONFINED, bare, "true")
-        if re.search("not permitted|permission denied|read-only file system", tried.stderr, re.I):
-            pytest.skip("not even a bare Debian runs in a container here: " + tried.stderr.strip())
-        assert tried.returncode == 0, tried.stderr
+        made.bootstrap()
         yield made
     finally:
         made.close()

@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(BINARY).parents[1]
 NANO = "/usr/share/sparsed/models/nano"
 DEBIAN = "bookworm"
+BASE = "localhost/bare:1"
 LABELS = {"VERSION": "1.2.3", "REVISION": "abc", "CREATED": "2026-01-02T03:04:05Z",
           "SOURCE": "https://sparsed.invalid"}
 # As deploy/kustomize and docker/compose.yaml have it.
@@ -26,22 +27,11 @@ CONFINED = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",
 _numbers = itertools.count()
 
 
-def why_not():
-    """Why no container can run here, whatever is installed; None if one can."""
-    if os.geteuid() != 0:
-        return "only root may set up root file systems"
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
-        return "root may not mount here"
-    release = pathlib.Path("/etc/os-release").read_text()
-    if f"VERSION_CODENAME={DEBIAN}\n" not in release:
-        return f"the programs of this build are not for the image's Debian, {DEBIAN}"
-    return None
-
-
 class Store:
     """Images and containers of our own, beside whatever the machine has. Each is gone at the end."""
 
     def __init__(self):
+        assert os.geteuid() == 0, "only root may set up root file systems"
         self._folder = tempfile.TemporaryDirectory(prefix="sparsed-images-")
         self.folder = pathlib.Path(self._folder.name)
         # What podman asks for by default is more than a confined root may give.
@@ -82,16 +72,14 @@ class Store:
         return status, (folder / "mountinfo").read_text().splitlines()
 
     def bootstrap(self):
-        """The image that the Dockerfile starts from: packages that are essential, and apt. Its name."""
-        name = f"docker.io/library/debian:{DEBIAN}-slim"
+        """The image that the Dockerfile starts from: packages that are essential, and apt."""
         layer = self.folder / "layer.tar"
         # The temporary folder must be open to apt's own account.
         # The hook merges /usr as installing Debian does: a package for that brings all of Perl.
         self.run("mmdebstrap", "--mode=root", "--variant=apt", "--dpkgopt=force-unsafe-io",
                  "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
                  "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
-                 "--dpkgopt=path-exclude=/usr/share/locale/*", DEBIAN, layer,
-                 f"deb http://deb.debian.org/debian {DEBIAN} main", TMPDIR="/tmp")
+                 "--dpkgopt=path-exclude=/usr/share/locale/*", DEBIAN, layer, TMPDIR="/tmp")
         # As `docker save` writes one; `podman import` takes six times as long.
         digest = self.run("sha256sum", layer).split()[0]
         (self.folder / "config.json").write_text(json.dumps({
@@ -100,7 +88,7 @@ class Store:
             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + digest]}}))
         (self.folder / "manifest.json").write_text(json.dumps([{
             "Config": "config.json", "Layers": [layer.name],
-            "RepoTags": [name]}]))
+            "RepoTags": [BASE]}]))
         archive = self.folder / "base.tar"
         with tarfile.open(archive, "w") as tar:
             for part in ("manifest.json", "config.json", layer.name):
@@ -108,7 +96,6 @@ class Store:
         self.run("podman", "load", "--input", archive)
         layer.unlink()
         archive.unlink()
-        return name
 
     def build(self, target, stage, *options, cuda=False):
         """The image of a target of the Dockerfile; `stage` is what compiles for it."""
@@ -121,7 +108,7 @@ class Store:
                      for word in ("--build-arg", "%s=%s" % label)]
         # OCI's format knows no health check. The layers that two targets share are made once.
         self.run("buildah", "bud", "--pull-never", "--layers", "--format", "docker",
-                 "--build-context", f"{stage}={installed}", *arguments, *options,
+                 "--build-context", f"{stage}={installed}", "--build-arg", f"DEBIAN_IMAGE={BASE}", *arguments, *options,
                  "--target", target, "--tag", f"localhost/sparsed:{target}",
                  "--file", ROOT / "docker" / "Dockerfile", ROOT)
         return f"localhost/sparsed:{target}"
