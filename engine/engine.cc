@@ -265,9 +265,12 @@ absl::Status Engine::ReadInspections() {
   inspected_.assign(batch_.entries.size(), InspectedStep());
   for (size_t i = 0; i < batch_.entries.size(); ++i) {
     const BatchEntry& entry = batch_.entries[i];
-    if (!entry.sequence->InspectsNext()) continue;
-    SPARSED_ASSIGN_OR_RETURN(inspected_[i], entry.sequence->inspection->Read(
-                                                *backend_, entry.sequence->next_step, entry.kind));
+    const Sequence& sequence = *entry.sequence;
+    if (!sequence.InspectsNext()) continue;
+    std::span<const kernels::BlockMaskView> in_use;
+    if (entry.kind == StepKind::kSparse) in_use = sequence.masks->Layers(/*pass=*/0);
+    SPARSED_ASSIGN_OR_RETURN(inspected_[i], sequence.inspection->Read(*backend_, sequence.next_step,
+                                                                      entry.kind, in_use));
   }
   return absl::OkStatus();
 }

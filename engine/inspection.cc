@@ -111,7 +111,6 @@ Inspection::Inspection(const InspectParams& resolved, const SparsePlan& plan,
     : params_(resolved),
       selection_(SelectionOf(plan)),
       num_blocks_(plan.num_blocks),
-      select_step_(plan.used ? plan.select_step : -1),
       mass_is_attention_(plan.scale == static_cast<float>(1.0 / std::sqrt(model.head_dim))),
       memory_(std::move(memory)),
       masks_(model.num_layers, MaskOf(plan, model)),
@@ -131,8 +130,9 @@ bool Inspection::Wants(int32_t step) const {
 
 ProbePlan Inspection::Probe() const { return {selection_, masks_, importances_}; }
 
-absl::StatusOr<InspectedStep> Inspection::Read(kernels::Backend& backend, int32_t step,
-                                               StepKind kind) const {
+absl::StatusOr<InspectedStep> Inspection::Read(
+    kernels::Backend& backend, int32_t step, StepKind kind,
+    std::span<const kernels::BlockMaskView> in_use) const {
   InspectedStep result;
   result.step = step;
   result.kind = kind;
@@ -142,20 +142,27 @@ absl::StatusOr<InspectedStep> Inspection::Read(kernels::Backend& backend, int32_
       InspectedHead head;
       head.layer = layer;
       head.head = number;
-      SPARSED_RETURN_IF_ERROR(ReadHead(backend, step == select_step_, result.heads.size(), head));
+      SPARSED_RETURN_IF_ERROR(ReadHead(backend, kind, in_use, result.heads.size(), head));
       result.heads.push_back(std::move(head));
     }
   }
   return result;
 }
 
-absl::Status Inspection::ReadHead(kernels::Backend& backend, bool is_select_step, size_t index,
+absl::StatusOr<std::vector<uint64_t>> Inspection::ReadRows(kernels::Backend& backend,
+                                                           const kernels::BlockMaskView& mask,
+                                                           int32_t head) const {
+  std::vector<uint64_t> rows(num_blocks_ * mask.WordsPerRow());
+  SPARSED_RETURN_IF_ERROR(
+      backend.CopyOut(rows.data(), mask.Row(head, 0), rows.size() * sizeof(uint64_t)));
+  return rows;
+}
+
+absl::Status Inspection::ReadHead(kernels::Backend& backend, StepKind kind,
+                                  std::span<const kernels::BlockMaskView> in_use, size_t index,
                                   InspectedHead& head) const {
-  const kernels::BlockMaskView& mask = masks_[head.layer];
   const int64_t n = num_blocks_;
-  head.kept.resize(n * mask.WordsPerRow());
-  SPARSED_RETURN_IF_ERROR(backend.CopyOut(head.kept.data(), mask.Row(head.head, 0),
-                                          head.kept.size() * sizeof(uint64_t)));
+  SPARSED_ASSIGN_OR_RETURN(head.kept, ReadRows(backend, masks_[head.layer], head.head));
   head.similarity.reserve(history_.size() + 1);
   for (const auto& before : history_) {
     head.similarity.push_back(JaccardIndex(head.kept, before[index]));
@@ -169,15 +176,18 @@ absl::Status Inspection::ReadHead(kernels::Backend& backend, bool is_select_step
                                           importance.size() * sizeof(float)));
   if (mass_is_attention_) {
     head.fresh_recall = KeptShare(importance, head.kept, num_blocks_);
-    if (is_select_step) head.recall = head.fresh_recall;
-    if (in_use_) head.recall = KeptShare(importance, history_[*in_use_][index], num_blocks_);
+    if (kind == StepKind::kSelect) head.recall = head.fresh_recall;
+    if (kind == StepKind::kSparse) {
+      SPARSED_ASSIGN_OR_RETURN(const std::vector<uint64_t> kept,
+                               ReadRows(backend, in_use[head.layer], head.head));
+      head.recall = KeptShare(importance, kept, num_blocks_);
+    }
   }
   if (params_.importance) head.importance = std::move(importance);
   return absl::OkStatus();
 }
 
 void Inspection::Remember(const InspectedStep& step) {
-  if (step.step == select_step_) in_use_ = history_.size();
   std::vector<std::vector<uint64_t>>& patterns = history_.emplace_back();
   patterns.reserve(step.heads.size());
   for (const InspectedHead& head : step.heads) patterns.push_back(head.kept);

@@ -33,11 +33,19 @@ struct SamplingParams {
 };
 
 struct SparseParams {
+  static constexpr size_t kMaxRefreshSteps = 256;
+
   SparseMode mode = SparseMode::kAuto;
   double skip = 0.2;                  // share of the steps with full attention; 0..1
   std::optional<double> select;       // rho; default 0.5 up to 1,024 tokens, 0.3 above; (0, 1]
   std::optional<int32_t> block_size;  // B: 32, 64 or 128; default by length
   SelectionScale scale = SelectionScale::kHeadDim;
+  // Steps that select the pattern anew, each above the one that selects it first and below T, in
+  // any order; or every so many steps after that one, while they are in the first refresh_until of
+  // T.
+  std::vector<int32_t> refresh_steps;
+  int32_t refresh_every = 0;            // 0: never; not with refresh_steps
+  std::optional<double> refresh_until;  // with refresh_every only; (0, 1], default 0.3
 };
 
 // What an inspected request looks at: see engine/inspection.h. In any order.

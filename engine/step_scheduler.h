@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/request.h"
 #include "kernels/backend.h"
@@ -24,7 +25,15 @@ struct SparsePlan {
   int32_t keep_prompt = 0;  // min(int(n rho) + 1, n)
   int32_t keep_canvas = 0;  // min(int(n2 rho) + 1, n2), n2 = n - first_canvas_block
   float scale = 0;          // of the scores in the selection softmax
+  // Steps that select anew: those listed, ascending; and each refresh_every steps after
+  // select_step, below refresh_end (refresh_every 0: none).
+  std::vector<int32_t> refresh_steps;
+  int32_t refresh_every = 0;
+  int32_t refresh_end = 0;
 };
+
+// Pure. The step that selects first, of `steps` with the share `skip` in full attention.
+int32_t SelectStep(int32_t steps, double skip);
 
 // Pure. AUTO is full below 1,024 tokens; a request too short for one sparse step is full as well.
 SparsePlan PlanSparse(const Request& request, const ModelInfo& model);
@@ -34,5 +43,8 @@ kernels::BlockSelection SelectionOf(const SparsePlan& plan);
 
 // Pure. step is 0-based.
 StepKind KindOfStep(const SparsePlan& plan, int32_t step);
+
+// Pure. How many of the first `steps` steps use full attention, those that select included.
+int32_t CountFullSteps(const SparsePlan& plan, int32_t steps);
 
 }  // namespace sparsed::engine

@@ -108,6 +108,30 @@ void ReadSchedule(const v1::SamplingOptions& options, uint64_t canvas_tokens,
   params.steps = static_cast<int32_t>(steps);
 }
 
+// What an int32 does not hold is larger than any number of steps, too.
+int32_t ToStep(uint32_t step) {
+  constexpr uint32_t kLargest = std::numeric_limits<int32_t>::max();
+  return static_cast<int32_t>(std::min(step, kLargest));
+}
+
+// The engine compares the steps with those that there are.
+void ReadRefreshes(const v1::SparseOptions& options, engine::SparseParams& params,
+                   Violations& violations) {
+  for (const uint32_t step : options.refresh_steps()) {
+    params.refresh_steps.push_back(ToStep(step));
+  }
+  if (options.has_refresh_every() && options.refresh_every() == 0) {
+    violations.Add("sparse.refresh_every", "is 0; at least 1 is needed");
+  }
+  params.refresh_every = ToStep(options.refresh_every());
+  if (!options.has_refresh_until()) return;
+  const float until = options.refresh_until();
+  if (!(until > 0 && until <= 1)) {
+    violations.Add("sparse.refresh_until", until, " is not a number above 0 and at most 1");
+  }
+  params.refresh_until = WidenDecimal(until);
+}
+
 }  // namespace
 
 v1::Remasking ToProto(engine::Remasking remasking) {
@@ -162,6 +186,7 @@ engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& vi
     }
     params.block_size = static_cast<int32_t>(size);
   }
+  ReadRefreshes(options, params, violations);
   if (!v1::SelectionScale_IsValid(options.scale())) {
     violations.Add("sparse.scale", static_cast<int>(options.scale()), " is no known value");
   } else if (options.scale() == v1::SELECTION_SCALE_N_HEADS) {

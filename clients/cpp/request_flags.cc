@@ -77,6 +77,24 @@ void AddSamplingFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
   }
 }
 
+// Sparse attention that selects more than once.
+void AddAdaptiveFlags(CLI::App& command, RequestFlags& flags) {
+  command
+      .add_option("--refresh-steps", flags.refresh_steps,
+                  "Steps that select the blocks anew, with commas between them")
+      ->type_name("N,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command
+      .add_option("--refresh-every", flags.refresh_every,
+                  "Select the blocks anew every so many steps after the first selection")
+      ->type_name("N");
+  command
+      .add_option("--refresh-until", flags.refresh_until,
+                  "Within this first share of the steps only (default 0.3)")
+      ->type_name("X");
+}
+
 }  // namespace
 
 void AddSparseFlag(CLI::App& command, std::optional<v1::SparseMode>& mode) {
@@ -95,6 +113,7 @@ void AddRequestFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
       ->type_name("N");
   AddNamed(command, "--scale", flags.scale, kScales,
            "Scale of the scores when blocks are chosen (default head-dim)");
+  AddAdaptiveFlags(command, flags);
   command.add_option("--priority", flags.priority, "Higher is served first (default 0)")
       ->type_name("N");
   command.add_option("--request-id", flags.request_id, "Id of the request (default: the server's)")
@@ -135,6 +154,9 @@ v1::GenerateRequest ToRequest(const RequestFlags& flags) {
   if (flags.select) sparse.set_select(*flags.select);
   if (flags.block_size) sparse.set_block_size(*flags.block_size);
   if (flags.scale) sparse.set_scale(*flags.scale);
+  for (const uint32_t step : flags.refresh_steps) sparse.add_refresh_steps(step);
+  if (flags.refresh_every) sparse.set_refresh_every(*flags.refresh_every);
+  if (flags.refresh_until) sparse.set_refresh_until(*flags.refresh_until);
   if (flags.priority) request.set_priority(*flags.priority);
   request.set_request_id(flags.request_id);
   request.set_token_confidences(flags.token_confidences);

@@ -48,6 +48,9 @@ class Options(TypedDict, total=False):
     select: float | None
     block_size: int | None
     scale: str | None
+    refresh_steps: Sequence[int] | None
+    refresh_every: int | None
+    refresh_until: float | None
     # GenerateRequest
     model: str | None
     request_id: str | None

@@ -219,6 +219,17 @@ TEST_CASE_METHOD(ValidateFixture, "validate: each bad option alone is named with
       {"sparse.select: 1.25", [](R& r) { Sparse(r).set_select(1.25f); }},
       {"sparse.block_size: 48", [](R& r) { Sparse(r).set_block_size(48); }},
       {"sparse.block_size: 0", [](R& r) { Sparse(r).set_block_size(0); }},
+      {"sparse.refresh_every: is 0", [](R& r) { Sparse(r).set_refresh_every(0); }},
+      {"sparse.refresh_until: 1.5",
+       [](R& r) {
+         Sparse(r).set_refresh_every(4);
+         Sparse(r).set_refresh_until(1.5f);
+       }},
+      {"sparse.refresh_steps[1]: 4294967295 is",
+       [](R& r) {
+         Sparse(r).add_refresh_steps(127);
+         Sparse(r).add_refresh_steps(std::numeric_limits<uint32_t>::max());
+       }},
       {"sparse.scale: -1", [](R& r) { Sparse(r).set_scale(static_cast<v1::SelectionScale>(-1)); }},
       {"request_id: 129 bytes", [](R& r) { r.set_request_id(std::string(129, 'x')); }},
       {"request_id: ", [](R& r) { r.set_request_id("a b"); }},
