@@ -43,13 +43,14 @@ std::vector<int32_t> Choice(std::vector<int32_t> named, int32_t count) {
 
 double KeptShare(std::span<const float> importance, std::span<const uint64_t> kept, int32_t n) {
   const size_t words = (static_cast<size_t>(n) + 63) / 64;
-  SPARSED_CHECK(importance.size() == static_cast<size_t>(n) * n && kept.size() == n * words,
+  const size_t rows = importance.size() / n;
+  SPARSED_CHECK(importance.size() == rows * n && kept.size() == rows * words,
                 "importances and pattern of different sizes");
   double all = 0;
   double covered = 0;
-  for (int32_t query = 0; query < n; ++query) {
+  for (size_t query = 0; query < rows; ++query) {
     for (int32_t key = 0; key < n; ++key) {
-      const double value = importance[static_cast<size_t>(query) * n + key];
+      const double value = importance[query * n + key];
       all += value;
       if ((kept[query * words + key / 64] >> (key % 64) & 1) != 0) covered += value;
     }

@@ -39,7 +39,7 @@ struct InspectedStep {
   std::vector<InspectedHead> heads;  // by layer, then by head; empty: the step was not inspected
 };
 
-// The share of all importance that lies in the kept blocks of n x n; 1 where there is none at all.
+// The share of all importance that lies in the kept blocks of rows of n; 1 where there is none.
 double KeptShare(std::span<const float> importance, std::span<const uint64_t> kept, int32_t n);
 // Blocks in both over blocks in either; 1 where both are empty. Equal sizes.
 double JaccardIndex(std::span<const uint64_t> a, std::span<const uint64_t> b);

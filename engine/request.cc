@@ -172,12 +172,24 @@ void CheckRefreshes(const Request& request, Violations& violations) {
   if (sparse.refresh_every > 0 && count > 0) {
     violations.Add("sparse.refresh_every", "cannot be used with refresh_steps");
   }
-  if (!sparse.refresh_until) return;
-  if (!(InRange(*sparse.refresh_until, 0, 1) && *sparse.refresh_until > 0)) {
+  if (sparse.refresh_until &&
+      !(InRange(*sparse.refresh_until, 0, 1) && *sparse.refresh_until > 0)) {
     violations.Add("sparse.refresh_until", *sparse.refresh_until, " is not in (0, 1]");
   }
-  if (sparse.refresh_every == 0) {
+  if (sparse.refresh_until && sparse.refresh_every == 0) {
     violations.Add("sparse.refresh_until", "is for refresh_every only");
+  }
+}
+
+void CheckRecall(const SparseParams& sparse, Violations& violations) {
+  if (sparse.recall_every < 0) {
+    violations.Add("sparse.recall_every", sparse.recall_every, " is below 0");
+  }
+  if (sparse.recall_floor && !InRange(*sparse.recall_floor, 0, 1)) {
+    violations.Add("sparse.recall_floor", *sparse.recall_floor, " is not in [0, 1]");
+  }
+  if (!sparse.recall_floor && sparse.below_floor != FloorAction::kRefresh) {
+    violations.Add("sparse.below_floor", "is for recall_floor only");
   }
 }
 
@@ -241,6 +253,7 @@ std::vector<FieldViolation> CheckRequest(const Request& request, const ModelInfo
   }
   CheckScales(request, violations);
   CheckRefreshes(request, violations);
+  CheckRecall(request.sparse, violations);
   std::vector<FieldViolation> list = violations.Take();
   if (!request.inspect) return list;
   for (FieldViolation& violation :

@@ -14,6 +14,9 @@ namespace sparsed::engine {
 
 enum class SparseMode : uint8_t { kOff, kSparseD, kAuto };
 enum class SelectionScale : uint8_t { kHeadDim, kNumHeads };
+// What follows an estimate of the recall below the floor: the next step selects anew, or all later
+// steps are full.
+enum class FloorAction : uint8_t { kRefresh, kFull };
 
 struct SamplingParams {
   int32_t steps = 0;  // T: 1..G, a multiple of the number of decoding blocks G / block_length
@@ -46,6 +49,10 @@ struct SparseParams {
   std::vector<int32_t> refresh_steps;
   int32_t refresh_every = 0;            // 0: never; not with refresh_steps
   std::optional<double> refresh_until;  // with refresh_every only; (0, 1], default 0.3
+  // Every so many sparse steps after a selection the recall is estimated; see recall_monitor.h.
+  int32_t recall_every = 0;            // 0: never, or every 4 with a floor
+  std::optional<double> recall_floor;  // [0, 1]
+  FloorAction below_floor = FloorAction::kRefresh;
 };
 
 // What an inspected request looks at: see engine/inspection.h. In any order.

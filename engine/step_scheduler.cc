@@ -10,6 +10,7 @@ constexpr int32_t kAutoMinTokens = 1024;  // AUTO is full below
 constexpr int32_t kShortTokens = 1024;    // up to here: small blocks, the larger select ratio
 constexpr int32_t kMediumTokens = 4096;
 constexpr double kRefreshUntil = 0.3;  // of the steps, where a request does not say
+constexpr int32_t kRecallEvery = 4;    // sparse steps, where a request has a floor and does not say
 
 int32_t DefaultBlockSize(int32_t num_tokens) {
   if (num_tokens <= kShortTokens) return 32;
@@ -71,6 +72,8 @@ SparsePlan PlanSparse(const Request& request, const ModelInfo& model) {
   plan.refresh_every = params.refresh_every;
   plan.refresh_end =
       static_cast<int32_t>(request.sampling.steps * params.refresh_until.value_or(kRefreshUntil));
+  plan.recall_every = params.recall_every;
+  if (params.recall_floor && params.recall_every == 0) plan.recall_every = kRecallEvery;
   return plan;
 }
 

@@ -30,6 +30,7 @@ struct SparsePlan {
   std::vector<int32_t> refresh_steps;
   int32_t refresh_every = 0;
   int32_t refresh_end = 0;
+  int32_t recall_every = 0;  // sparse steps between estimates of the recall; 0: none
 };
 
 // Pure. The step that selects first, of `steps` with the share `skip` in full attention.

@@ -132,6 +132,26 @@ void ReadRefreshes(const v1::SparseOptions& options, engine::SparseParams& param
   params.refresh_until = WidenDecimal(until);
 }
 
+void ReadRecall(const v1::SparseOptions& options, engine::SparseParams& params,
+                Violations& violations) {
+  if (options.has_recall_every() && options.recall_every() == 0) {
+    violations.Add("sparse.recall_every", "is 0; at least 1 is needed");
+  }
+  params.recall_every = ToStep(options.recall_every());
+  if (options.has_recall_floor()) {
+    CheckRange("sparse.recall_floor", options.recall_floor(), 0, 1, violations);
+    params.recall_floor = WidenDecimal(options.recall_floor());
+  }
+  if (!v1::FloorAction_IsValid(options.below_floor())) {
+    violations.Add("sparse.below_floor", static_cast<int>(options.below_floor()),
+                   " is no known value");
+  } else if (options.below_floor() != v1::FLOOR_ACTION_UNSPECIFIED && !options.has_recall_floor()) {
+    violations.Add("sparse.below_floor", "is for recall_floor only");
+  } else if (options.below_floor() == v1::FLOOR_ACTION_FULL) {
+    params.below_floor = engine::FloorAction::kFull;
+  }
+}
+
 }  // namespace
 
 v1::Remasking ToProto(engine::Remasking remasking) {
@@ -187,6 +207,7 @@ engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& vi
     params.block_size = static_cast<int32_t>(size);
   }
   ReadRefreshes(options, params, violations);
+  ReadRecall(options, params, violations);
   if (!v1::SelectionScale_IsValid(options.scale())) {
     violations.Add("sparse.scale", static_cast<int>(options.scale()), " is no known value");
   } else if (options.scale() == v1::SELECTION_SCALE_N_HEADS) {

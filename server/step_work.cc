@@ -42,8 +42,11 @@ RequestWork WorkOf(const engine::Request& request, const engine::ModelInfo& mode
 StepWork NextStepWork(const engine::Sequence& sequence, int64_t batch_tokens) {
   StepWork work = {static_cast<double>(batch_tokens), FullPairs(sequence.request)};
   // The density is measured when the pattern is built, in a step before each sparse one.
-  if (engine::KindOfStep(sequence.plan, sequence.next_step) == engine::StepKind::kSparse) {
+  if (sequence.NextKind() == engine::StepKind::kSparse) {
     work.pairs *= sequence.density;
+  }
+  if (sequence.EstimatesNext()) {
+    work.pairs += static_cast<double>(kernels::kQueryTileTokens * sequence.ids.size());
   }
   if (sequence.InspectsNext()) work.pairs += FullPairs(sequence.request) / sequence.num_passes();
   return work;

@@ -21,6 +21,9 @@ const std::map<std::string, v1::SparseMode> kSparseFlagValues = {
 const std::map<std::string, v1::SelectionScale> kScales = {
     {"head-dim", v1::SELECTION_SCALE_HEAD_DIM}, {"n-heads", v1::SELECTION_SCALE_N_HEADS}};
 
+const std::map<std::string, v1::FloorAction> kFloorActions = {
+    {"full", v1::FLOOR_ACTION_FULL}, {"refresh", v1::FLOOR_ACTION_REFRESH}};
+
 // An option whose values have names; --help lists the names alone.
 template <class Enum>
 void AddNamed(CLI::App& command, const std::string& flag, std::optional<Enum>& value,
@@ -77,7 +80,7 @@ void AddSamplingFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
   }
 }
 
-// Sparse attention that selects more than once.
+// Sparse attention that selects more than once, or watches what it loses.
 void AddAdaptiveFlags(CLI::App& command, RequestFlags& flags) {
   command
       .add_option("--refresh-steps", flags.refresh_steps,
@@ -93,6 +96,16 @@ void AddAdaptiveFlags(CLI::App& command, RequestFlags& flags) {
       .add_option("--refresh-until", flags.refresh_until,
                   "Within this first share of the steps only (default 0.3)")
       ->type_name("X");
+  command
+      .add_option("--recall-every", flags.recall_every,
+                  "Estimate the recall every so many sparse steps (default: never, 4 with a floor)")
+      ->type_name("N");
+  command
+      .add_option("--recall-floor", flags.recall_floor,
+                  "Act where an estimate is below (default: do nothing)")
+      ->type_name("X");
+  AddNamed(command, "--below-floor", flags.below_floor, kFloorActions,
+           "Select the blocks anew, or go on in full attention (default refresh)");
 }
 
 }  // namespace
@@ -157,6 +170,9 @@ v1::GenerateRequest ToRequest(const RequestFlags& flags) {
   for (const uint32_t step : flags.refresh_steps) sparse.add_refresh_steps(step);
   if (flags.refresh_every) sparse.set_refresh_every(*flags.refresh_every);
   if (flags.refresh_until) sparse.set_refresh_until(*flags.refresh_until);
+  if (flags.recall_every) sparse.set_recall_every(*flags.recall_every);
+  if (flags.recall_floor) sparse.set_recall_floor(*flags.recall_floor);
+  if (flags.below_floor) sparse.set_below_floor(*flags.below_floor);
   if (flags.priority) request.set_priority(*flags.priority);
   request.set_request_id(flags.request_id);
   request.set_token_confidences(flags.token_confidences);

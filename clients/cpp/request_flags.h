@@ -37,6 +37,9 @@ struct RequestFlags {
   std::vector<uint32_t> refresh_steps;
   std::optional<uint32_t> refresh_every;
   std::optional<float> refresh_until;
+  std::optional<uint32_t> recall_every;
+  std::optional<float> recall_floor;
+  std::optional<v1::FloorAction> below_floor;
   std::optional<int32_t> priority;
   std::string request_id;
   bool token_confidences = false;

@@ -47,14 +47,19 @@ std::vector<kernels::AttentionSequence> LastAttentionSequences(const PackedBatch
 std::vector<kernels::AttentionSequence> ProbeSequences(const PackedBatch& batch, int32_t layer) {
   std::vector<kernels::AttentionSequence> sequences;
   for (const PassPlan& pass : batch.passes) {
-    if (pass.probe.masks.empty() || pass.probe.masks[layer].bits == nullptr) continue;
-    kernels::AttentionSequence& sequence = sequences.emplace_back();
-    sequence.first_row = pass.first_row;
-    sequence.num_tokens = pass.num_tokens;
-    sequence.mode = kernels::AttentionMode::kFullSelect;
-    sequence.mask = pass.probe.masks[layer];
-    sequence.selection = pass.probe.selection;
-    sequence.selection.importance = pass.probe.importances[layer];
+    for (const ProbePlan* probe : {&pass.inspection, &pass.recall}) {
+      if (probe->masks.empty() || probe->masks[layer].bits == nullptr) continue;
+      kernels::AttentionSequence& sequence = sequences.emplace_back();
+      sequence.first_row = pass.first_row;
+      sequence.num_tokens = pass.num_tokens;
+      sequence.mode = kernels::AttentionMode::kFullSelect;
+      sequence.mask = probe->masks[layer];
+      sequence.selection = probe->selection;
+      sequence.selection.importance = probe->importances[layer];
+      if (probe->queries.empty()) continue;
+      sequence.queries = probe->queries[layer];
+      sequence.queries->first_row = pass.first_row + sequence.queries->first_token;
+    }
   }
   return sequences;
 }

@@ -51,6 +51,9 @@ class Options(TypedDict, total=False):
     refresh_steps: Sequence[int] | None
     refresh_every: int | None
     refresh_until: float | None
+    recall_every: int | None
+    recall_floor: float | None
+    below_floor: str | None
     # GenerateRequest
     model: str | None
     request_id: str | None

@@ -52,6 +52,9 @@ TEST_CASE("every flag reaches its field") {
                               "--refresh-steps=9,12",
                               "--refresh-every=4",
                               "--refresh-until=0.5",
+                              "--recall-every=3",
+                              "--recall-floor=0.75",
+                              "--below-floor=full",
                               "--priority=-3",
                               "--request-id=r1",
                               "--model=nano",
@@ -88,6 +91,9 @@ TEST_CASE("every flag reaches its field") {
   CHECK(request->sparse().refresh_steps(1) == 12);
   CHECK(request->sparse().refresh_every() == 4);
   CHECK(request->sparse().refresh_until() == 0.5f);
+  CHECK(request->sparse().recall_every() == 3);
+  CHECK(request->sparse().recall_floor() == 0.75f);
+  CHECK(request->sparse().below_floor() == v1::FLOOR_ACTION_FULL);
   CHECK(request->priority() == -3);
   CHECK(request->request_id() == "r1");
   CHECK(request->model() == "nano");

@@ -191,6 +191,22 @@ TEST_CASE("Refreshes come after the first selection, before the end, by one of t
   for (const Row& row : rows) Require(row);
 }
 
+TEST_CASE("Estimates of the recall and their floor have ranges") {
+  const Row rows[] = {
+      {"every", [](Request& r) { r.sparse.recall_every = -1; }, "sparse.recall_every", {"-1"}},
+      {"floor",
+       [](Request& r) { r.sparse.recall_floor = 1.5; },
+       "sparse.recall_floor",
+       {"1.5", "[0, 1]"}},
+      {"NaN", [](Request& r) { r.sparse.recall_floor = kNan; }, "sparse.recall_floor", {"nan"}},
+      {"no floor",
+       [](Request& r) { r.sparse.below_floor = FloorAction::kFull; },
+       "sparse.below_floor",
+       {"recall_floor"}},
+  };
+  for (const Row& row : rows) Require(row);
+}
+
 TEST_CASE("Dream's rules take their options and no decoding blocks; LLaDA's take neither") {
   const auto dream = [](Request& r) {
     r.sampling.remasking = Remasking::kEntropy;
