@@ -181,7 +181,7 @@ absl::StatusOr<std::vector<SequenceStep>> Engine::Step(std::span<const SequenceI
   }
   SetDensities();
   for (size_t i = 0; i < batch_.entries.size(); ++i) {
-    steps.push_back(Advance(batch_.entries[i], std::move(inspected_[i]), recalls_[i]));
+    steps.push_back(Advance(i));
   }
   total.Lap(times.total_seconds);
   times.batch_tokens = static_cast<int64_t>(batch_.ids.size());
@@ -205,6 +205,7 @@ absl::Status Engine::RunStep() {
   SPARSED_RETURN_IF_ERROR(Download());
   SPARSED_RETURN_IF_ERROR(ReadInspections());
   SPARSED_RETURN_IF_ERROR(ReadRecalls());
+  SPARSED_RETURN_IF_ERROR(ReadPatterns());
   return workspace_.EndPart(*backend_, StepPart::kCopy);
 }
 
@@ -304,8 +305,19 @@ void Engine::SetDensities() {
   }
 }
 
-SequenceStep Engine::Advance(const BatchEntry& entry, InspectedStep inspected,
-                             std::optional<double> recall) {
+absl::Status Engine::ReadPatterns() {
+  patterns_.assign(batch_.entries.size(), {});
+  for (size_t i = 0; i < batch_.entries.size(); ++i) {
+    const Sequence& sequence = *batch_.entries[i].sequence;
+    if (!sequence.ComparesNext()) continue;
+    SPARSED_ASSIGN_OR_RETURN(patterns_[i], sequence.masks->Read(*backend_));
+  }
+  return absl::OkStatus();
+}
+
+// After the step of the batch's entry `index`.
+SequenceStep Engine::Advance(size_t index) {
+  const BatchEntry& entry = batch_.entries[index];
   Sequence& sequence = *entry.sequence;
   SequenceStep step;
   step.id = entry.id;
@@ -318,12 +330,12 @@ SequenceStep Engine::Advance(const BatchEntry& entry, InspectedStep inspected,
         absl::StrCat("the logits of denoising step ", sequence.next_step, " hold NaN"));
     return step;
   }
-  if (sequence.InspectsNext()) sequence.inspection->Remember(inspected);
-  step.inspected = std::move(inspected);
-  step.recall = recall;
+  if (sequence.InspectsNext()) sequence.inspection->Remember(inspected_[index]);
+  step.inspected = std::move(inspected_[index]);
+  step.recall = recalls_[index];
   ApplyChosen(entry, step);
   Count(entry.kind, sequence.counts);
-  sequence.NoteStep(entry.kind, recall);
+  sequence.NoteStep(entry.kind, std::move(patterns_[index]), step.recall);
   ++sequence.next_step;
   step.block_finished = entry.step.last_of_block;
   const SamplingParams& sampling = sequence.request.sampling;

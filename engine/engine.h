@@ -128,9 +128,9 @@ class Engine {
   absl::Status Download();
   absl::Status ReadInspections();
   absl::Status ReadRecalls();
+  absl::Status ReadPatterns();
   void SetDensities();
-  SequenceStep Advance(const BatchEntry& entry, InspectedStep inspected,
-                       std::optional<double> recall);
+  SequenceStep Advance(size_t index);
   bool HasNan(const BatchEntry& entry) const;
   void ApplyChosen(const BatchEntry& entry, SequenceStep& step);
 
@@ -144,8 +144,10 @@ class Engine {
   std::vector<int32_t> inputs_;  // of the step, as they are copied
   ResultLayout layout_;
   StepResults results_;
-  std::vector<InspectedStep> inspected_;        // of the step, one for each entry
-  std::vector<std::optional<double>> recalls_;  // likewise
+  // Of the step, one for each entry.
+  std::vector<InspectedStep> inspected_;
+  std::vector<std::optional<double>> recalls_;
+  std::vector<std::vector<uint64_t>> patterns_;
   std::map<SequenceId, Sequence> sequences_;
   SequenceId next_id_ = 1;
   int64_t batch_tokens_ = 0;

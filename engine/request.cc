@@ -181,6 +181,13 @@ void CheckRefreshes(const Request& request, Violations& violations) {
   }
 }
 
+void CheckSwitch(const SparseParams& sparse, Violations& violations) {
+  if (!sparse.switch_overlap) return;
+  if (!(InRange(*sparse.switch_overlap, 0, 1) && *sparse.switch_overlap > 0)) {
+    violations.Add("sparse.switch_overlap", *sparse.switch_overlap, " is not in (0, 1]");
+  }
+}
+
 void CheckRecall(const SparseParams& sparse, Violations& violations) {
   if (sparse.recall_every < 0) {
     violations.Add("sparse.recall_every", sparse.recall_every, " is below 0");
@@ -254,6 +261,7 @@ std::vector<FieldViolation> CheckRequest(const Request& request, const ModelInfo
   CheckScales(request, violations);
   CheckRefreshes(request, violations);
   CheckRecall(request.sparse, violations);
+  CheckSwitch(request.sparse, violations);
   std::vector<FieldViolation> list = violations.Take();
   if (!request.inspect) return list;
   for (FieldViolation& violation :

@@ -53,6 +53,10 @@ struct SparseParams {
   int32_t recall_every = 0;            // 0: never, or every 4 with a floor
   std::optional<double> recall_floor;  // [0, 1]
   FloorAction below_floor = FloorAction::kRefresh;
+  // From the first step on all full steps select, and once the patterns of two of them overlap by
+  // this Jaccard index the next step is sparse; (0, 1]. Without it they are as many as skip says,
+  // with it at most as many.
+  std::optional<double> switch_overlap;
 };
 
 // What an inspected request looks at: see engine/inspection.h. In any order.

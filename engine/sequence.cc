@@ -1,6 +1,7 @@
 #include "engine/sequence.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/decoding_schedule.h"
 
@@ -19,6 +20,7 @@ Sequence Sequence::FromRequest(const Request& request, const ModelInfo& model) {
 StepKind Sequence::NextKind() const {
   const StepKind planned = KindOfStep(plan, next_step);
   if (planned == StepKind::kFull || sparse_over) return StepKind::kFull;
+  if (switched && next_step <= plan.select_step && !refresh_due) return StepKind::kSparse;
   return refresh_due ? StepKind::kSelect : planned;
 }
 
@@ -31,11 +33,18 @@ bool Sequence::IsBelowFloor(double recall) const {
   return request.sparse.recall_floor && recall < *request.sparse.recall_floor;
 }
 
-void Sequence::NoteStep(StepKind kind, std::optional<double> recall) {
+void Sequence::NoteStep(StepKind kind, std::vector<uint64_t> pattern,
+                        std::optional<double> recall) {
+  if (kind == StepKind::kSparse && !first_sparse_step) first_sparse_step = next_step;
   if (kind == StepKind::kSelect) {
     selected_at = next_step;
     refresh_due = false;
   }
+  if (!pattern.empty()) {
+    switched = !last_pattern.empty() && JaccardIndex(last_pattern, pattern) >= *plan.switch_overlap;
+    last_pattern = std::move(pattern);
+  }
+  if (switched || next_step + 1 >= plan.select_step) last_pattern = {};
   if (!recall) return;
   ++recalls.estimates;
   recalls.sum += *recall;

@@ -43,6 +43,9 @@ struct Sequence {
   int32_t selected_at = -1;  // the step that selected the pattern in use
   bool refresh_due = false;  // the next sparse step selects instead
   bool sparse_over = false;  // no step is sparse any more
+  bool switched = false;     // by switch_overlap: the full steps that were left are sparse
+  std::vector<uint64_t> last_pattern;  // of the step before, while a switch may come; else empty
+  std::optional<int32_t> first_sparse_step;
   bool finished = false;
 
   // A sequence before its first step, without its memory on the device. The request must have
@@ -53,13 +56,19 @@ struct Sequence {
   // 1, or 2 with guidance: pass 0 sees the sequence, pass 1 only its canvas.
   int32_t num_passes() const { return request.sampling.cfg_scale > 0 ? 2 : 1; }
 
-  // The kind of the next step: as planned, unless the recall has fallen below its floor.
+  // The kind of the next step: as planned, unless a switch has come or the recall has fallen below
+  // its floor.
   StepKind NextKind() const;
   bool InspectsNext() const { return inspection && inspection->Wants(next_step); }
   bool EstimatesNext() const;
+  // Whether the pattern of the next step says if the one after it is sparse.
+  bool ComparesNext() const {
+    return plan.used && plan.switch_overlap && !switched && next_step < plan.select_step;
+  }
   bool IsBelowFloor(double recall) const;
-  // Takes in what a step of this kind has done to the pattern and, if estimated, its recall.
-  void NoteStep(StepKind kind, std::optional<double> recall);
+  // Takes in what a step of this kind has done to the pattern, the pattern itself where
+  // ComparesNext, and its recall where EstimatesNext.
+  void NoteStep(StepKind kind, std::vector<uint64_t> pattern, std::optional<double> recall);
 
   // The canvas as ids, G of them. Positions in decoding blocks that were never computed because the
   // text ended before them hold the model's first end token.

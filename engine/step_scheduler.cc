@@ -72,6 +72,7 @@ SparsePlan PlanSparse(const Request& request, const ModelInfo& model) {
   plan.refresh_every = params.refresh_every;
   plan.refresh_end =
       static_cast<int32_t>(request.sampling.steps * params.refresh_until.value_or(kRefreshUntil));
+  plan.switch_overlap = params.switch_overlap;
   plan.recall_every = params.recall_every;
   if (params.recall_floor && params.recall_every == 0) plan.recall_every = kRecallEvery;
   return plan;
@@ -87,7 +88,8 @@ kernels::BlockSelection SelectionOf(const SparsePlan& plan) {
 }
 
 StepKind KindOfStep(const SparsePlan& plan, int32_t step) {
-  if (!plan.used || step < plan.select_step) return StepKind::kFull;
+  if (!plan.used) return StepKind::kFull;
+  if (step < plan.select_step) return plan.switch_overlap ? StepKind::kSelect : StepKind::kFull;
   return step == plan.select_step || Refreshes(plan, step) ? StepKind::kSelect : StepKind::kSparse;
 }
 
@@ -100,6 +102,15 @@ int32_t CountFullSteps(const SparsePlan& plan, int32_t steps) {
     full += (last - plan.select_step) / plan.refresh_every;
   }
   return full;
+}
+
+int32_t LeastFullSteps(const SparsePlan& plan, int32_t steps) {
+  const int32_t full = CountFullSteps(plan, steps);
+  if (!plan.used || !plan.switch_overlap) return full;
+  // Two patterns are compared; refreshes come on top.
+  constexpr int32_t kBeforeSwitch = 2;
+  const int32_t before = std::min(steps, plan.select_step + 1);
+  return full - std::max(0, before - kBeforeSwitch);
 }
 
 }  // namespace sparsed::engine

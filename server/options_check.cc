@@ -208,6 +208,13 @@ engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& vi
   }
   ReadRefreshes(options, params, violations);
   ReadRecall(options, params, violations);
+  if (options.has_switch_overlap()) {
+    const float overlap = options.switch_overlap();
+    if (!(overlap > 0 && overlap <= 1)) {
+      violations.Add("sparse.switch_overlap", overlap, " is not a number above 0 and at most 1");
+    }
+    params.switch_overlap = WidenDecimal(overlap);
+  }
   if (!v1::SelectionScale_IsValid(options.scale())) {
     violations.Add("sparse.scale", static_cast<int>(options.scale()), " is no known value");
   } else if (options.scale() == v1::SELECTION_SCALE_N_HEADS) {

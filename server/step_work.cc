@@ -30,7 +30,7 @@ RequestWork WorkOf(const engine::Request& request, const engine::ModelInfo& mode
   work.sparse_steps = sampling.steps - work.full_steps;
   const int32_t blocks = static_cast<int32_t>(request.canvas.size()) / sampling.block_length;
   work.least_steps = may_end_early ? sampling.steps / std::max(1, blocks) : sampling.steps;
-  work.least_full_steps = engine::CountFullSteps(plan, work.least_steps);
+  work.least_full_steps = engine::LeastFullSteps(plan, work.least_steps);
   const auto rows = static_cast<double>(batch_tokens);
   const double pairs = FullPairs(request);
   work.full = {rows, pairs};

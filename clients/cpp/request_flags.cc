@@ -80,7 +80,7 @@ void AddSamplingFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
   }
 }
 
-// Sparse attention that selects more than once, or watches what it loses.
+// Sparse attention that selects more than once, watches what it loses, or decides when it begins.
 void AddAdaptiveFlags(CLI::App& command, RequestFlags& flags) {
   command
       .add_option("--refresh-steps", flags.refresh_steps,
@@ -106,6 +106,10 @@ void AddAdaptiveFlags(CLI::App& command, RequestFlags& flags) {
       ->type_name("X");
   AddNamed(command, "--below-floor", flags.below_floor, kFloorActions,
            "Select the blocks anew, or go on in full attention (default refresh)");
+  command
+      .add_option("--switch-overlap", flags.switch_overlap,
+                  "Sparse once two steps in a row select blocks that overlap by this share")
+      ->type_name("X");
 }
 
 }  // namespace
@@ -173,6 +177,7 @@ v1::GenerateRequest ToRequest(const RequestFlags& flags) {
   if (flags.recall_every) sparse.set_recall_every(*flags.recall_every);
   if (flags.recall_floor) sparse.set_recall_floor(*flags.recall_floor);
   if (flags.below_floor) sparse.set_below_floor(*flags.below_floor);
+  if (flags.switch_overlap) sparse.set_switch_overlap(*flags.switch_overlap);
   if (flags.priority) request.set_priority(*flags.priority);
   request.set_request_id(flags.request_id);
   request.set_token_confidences(flags.token_confidences);

@@ -40,6 +40,7 @@ struct RequestFlags {
   std::optional<uint32_t> recall_every;
   std::optional<float> recall_floor;
   std::optional<v1::FloorAction> below_floor;
+  std::optional<float> switch_overlap;
   std::optional<int32_t> priority;
   std::string request_id;
   bool token_confidences = false;

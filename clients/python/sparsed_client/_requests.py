@@ -54,6 +54,7 @@ class Options(TypedDict, total=False):
     recall_every: int | None
     recall_floor: float | None
     below_floor: str | None
+    switch_overlap: float | None
     # GenerateRequest
     model: str | None
     request_id: str | None

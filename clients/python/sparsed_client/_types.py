@@ -49,6 +49,7 @@ class SparseReport:
     lowest_recall: float | None
     recall_estimates: int
     estimates_below_floor: int
+    first_sparse_step: int | None
 
 
 @dataclass(frozen=True)

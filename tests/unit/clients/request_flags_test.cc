@@ -55,6 +55,7 @@ TEST_CASE("every flag reaches its field") {
                               "--recall-every=3",
                               "--recall-floor=0.75",
                               "--below-floor=full",
+                              "--switch-overlap=0.8",
                               "--priority=-3",
                               "--request-id=r1",
                               "--model=nano",
@@ -94,6 +95,7 @@ TEST_CASE("every flag reaches its field") {
   CHECK(request->sparse().recall_every() == 3);
   CHECK(request->sparse().recall_floor() == 0.75f);
   CHECK(request->sparse().below_floor() == v1::FLOOR_ACTION_FULL);
+  CHECK(request->sparse().switch_overlap() == 0.8f);
   CHECK(request->priority() == -3);
   CHECK(request->request_id() == "r1");
   CHECK(request->model() == "nano");

@@ -191,8 +191,16 @@ TEST_CASE("Refreshes come after the first selection, before the end, by one of t
   for (const Row& row : rows) Require(row);
 }
 
-TEST_CASE("Estimates of the recall and their floor have ranges") {
+TEST_CASE("Overlaps, estimates of the recall and their floor have ranges") {
   const Row rows[] = {
+      {"overlap",
+       [](Request& r) { r.sparse.switch_overlap = 0.0; },
+       "sparse.switch_overlap",
+       {"0", "(0, 1]"}},
+      {"overlap",
+       [](Request& r) { r.sparse.switch_overlap = kNan; },
+       "sparse.switch_overlap",
+       {"nan"}},
       {"every", [](Request& r) { r.sparse.recall_every = -1; }, "sparse.recall_every", {"-1"}},
       {"floor",
        [](Request& r) { r.sparse.recall_floor = 1.5; },

@@ -85,6 +85,28 @@ TEST_CASE("Refreshes are select steps, listed or at even distances in the first 
   REQUIRE(selects(request).empty());
 }
 
+TEST_CASE("Where a switch may come every full step selects, and two are certain") {
+  Request request = RequestOf(100, 64, 64);  // selects at step 13
+  request.sparse.switch_overlap = 0.8;
+  request.sparse.refresh_steps = {20};
+  const SparsePlan plan = PlanSparse(request, ManyHeadsInfo());
+  for (int32_t step = 0; step < 64; ++step) {
+    const bool selects = step <= 13 || step == 20;
+    REQUIRE(KindOfStep(plan, step) == (selects ? StepKind::kSelect : StepKind::kSparse));
+  }
+  REQUIRE(CountFullSteps(plan, 64) == 15);
+  REQUIRE(LeastFullSteps(plan, 1) == 1);
+  REQUIRE(LeastFullSteps(plan, 2) == 2);
+  REQUIRE(LeastFullSteps(plan, 8) == 2);
+  REQUIRE(LeastFullSteps(plan, 20) == 2);
+  REQUIRE(LeastFullSteps(plan, 64) == 3);
+  request.sparse.switch_overlap.reset();
+  REQUIRE(LeastFullSteps(PlanSparse(request, ManyHeadsInfo()), 64) == 15);
+  request.sparse.switch_overlap = 0.8;
+  request.sparse.mode = SparseMode::kOff;
+  REQUIRE(LeastFullSteps(PlanSparse(request, ManyHeadsInfo()), 64) == 64);
+}
+
 TEST_CASE("A request without a sparse step after the selection is full throughout") {
   Request request = RequestOf(100, 64, 2);  // select step 1 is the last
   REQUIRE_FALSE(PlanSparse(request, ManyHeadsInfo()).used);

@@ -44,6 +44,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: defaults") {
   CHECK(sparse.refresh_every == 0);
   CHECK(sparse.recall_every == 0);
   CHECK_FALSE(sparse.recall_floor.has_value());
+  CHECK_FALSE(sparse.switch_overlap.has_value());
   CHECK(valid.priority == 0);
   CHECK_FALSE(valid.token_confidences);
 }
@@ -106,6 +107,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   sparse.set_recall_every(2);
   sparse.set_recall_floor(0.9f);
   sparse.set_below_floor(v1::FLOOR_ACTION_FULL);
+  sparse.set_switch_overlap(0.7f);
   request.set_request_id("a-b_c~1");
   request.set_priority(-3);
   request.set_token_confidences(true);
@@ -129,6 +131,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   CHECK(valid.request.sparse.recall_every == 2);
   CHECK(valid.request.sparse.recall_floor == 0.9);
   CHECK(valid.request.sparse.below_floor == engine::FloorAction::kFull);
+  CHECK(valid.request.sparse.switch_overlap == 0.7);
   CHECK(valid.priority == -3);
   CHECK(valid.token_confidences);
 }
@@ -242,6 +245,8 @@ TEST_CASE_METHOD(ValidateFixture, "validate: each bad option alone is named with
       {"sparse.recall_every: is 0", [](R& r) { Sparse(r).set_recall_every(0); }},
       {"sparse.recall_floor: -0.5", [](R& r) { Sparse(r).set_recall_floor(-0.5f); }},
       {"sparse.recall_floor: nan", [](R& r) { Sparse(r).set_recall_floor(kNan); }},
+      {"sparse.switch_overlap: 0 is", [](R& r) { Sparse(r).set_switch_overlap(0); }},
+      {"sparse.switch_overlap: 1.5", [](R& r) { Sparse(r).set_switch_overlap(1.5f); }},
       {"sparse.below_floor: 7",
        [](R& r) { Sparse(r).set_below_floor(static_cast<v1::FloorAction>(7)); }},
       {"sparse.below_floor: is for recall_floor",
