@@ -11,20 +11,21 @@
 namespace sparsed::engine {
 namespace {
 
-constexpr int64_t kTile = kernels::kQueryTileTokens;
-constexpr int64_t kAlignment = 64;  // of the importances behind the pattern
+constexpr int64_t kImportanceAlignment = 64;  // of the importances behind the pattern
 
-kernels::BlockMaskView MaskOf(const SparsePlan& plan, const ModelInfo& model) {
+kernels::BlockMaskView PatternView(const SparsePlan& plan, const ModelInfo& model) {
   return {nullptr, model.num_heads, plan.num_blocks, plan.block_size};
 }
 
-int64_t MaskBytes(const SparsePlan& plan, const ModelInfo& model) {
-  return (MaskOf(plan, model).Bytes() + kAlignment - 1) / kAlignment * kAlignment;
+int64_t PatternBytes(const SparsePlan& plan, const ModelInfo& model) {
+  return (PatternView(plan, model).Bytes() + kImportanceAlignment - 1) / kImportanceAlignment *
+         kImportanceAlignment;
 }
 
 // Floats of one layer: [H, query blocks of a tile, n].
 int64_t ImportanceFloats(const SparsePlan& plan, const ModelInfo& model) {
-  const int64_t query_blocks = std::min<int64_t>(kTile / plan.block_size, plan.num_blocks);
+  const int64_t query_blocks =
+      std::min<int64_t>(RecallMonitor::kQueries / plan.block_size, plan.num_blocks);
   return model.num_heads * query_blocks * plan.num_blocks;
 }
 
@@ -60,7 +61,7 @@ double LayerRecall(std::span<const float> importance, const kernels::BlockMaskVi
 }  // namespace
 
 int64_t RecallMonitor::DeviceBytes(const SparsePlan& plan, const ModelInfo& model) {
-  return MaskBytes(plan, model) +
+  return PatternBytes(plan, model) +
          model.num_layers * ImportanceFloats(plan, model) * static_cast<int64_t>(sizeof(float));
 }
 
@@ -74,11 +75,11 @@ absl::StatusOr<RecallMonitor> RecallMonitor::Create(kernels::Backend& backend,
 RecallMonitor::RecallMonitor(const SparsePlan& plan, const ModelInfo& model, kernels::Buffer memory)
     : selection_(SelectionOf(plan)),
       memory_(std::move(memory)),
-      masks_(model.num_layers, MaskOf(plan, model)),
+      masks_(model.num_layers, PatternView(plan, model)),
       queries_(model.num_layers) {
   // The recall is of the attention's softmax, whatever the request selects by.
   selection_.scale = static_cast<float>(1.0 / std::sqrt(model.head_dim));
-  float* next = reinterpret_cast<float*>(memory_.as<char>() + MaskBytes(plan, model));
+  float* next = reinterpret_cast<float*>(memory_.as<char>() + PatternBytes(plan, model));
   for (kernels::BlockMaskView& mask : masks_) {
     mask.bits = memory_.as<uint64_t>();
     importances_.push_back(next);
@@ -93,8 +94,8 @@ ProbePlan RecallMonitor::Probe(const Request& request, int32_t step) {
         request.sampling.seed, static_cast<uint32_t>(step), static_cast<uint32_t>(layer),
         /*index=*/0, kernels::RandomStream::kRecall);
     const uint64_t drawn = uint64_t{bits[0]} * request.canvas.size() >> 32;
-    const int64_t first = request.canvas[drawn] / kTile * kTile;
-    queries_[layer] = {first, std::min(kTile, num_tokens - first), /*first_row=*/0};
+    const int64_t first = request.canvas[drawn] / kQueries * kQueries;
+    queries_[layer] = {first, std::min(kQueries, num_tokens - first), /*first_row=*/0};
   }
   return {selection_, masks_, importances_, queries_};
 }

@@ -22,6 +22,9 @@ namespace sparsed::engine {
 // Of one sequence; of its first pass where it is guided.
 class RecallMonitor {
  public:
+  // That attend to all keys in each layer, at most.
+  static constexpr int64_t kQueries = kernels::kQueryTileTokens;
+
   static int64_t DeviceBytes(const SparsePlan& plan, const ModelInfo& model);
   // Errors: RESOURCE_EXHAUSTED.
   static absl::StatusOr<RecallMonitor> Create(kernels::Backend& backend, const SparsePlan& plan,

@@ -44,7 +44,7 @@ void Sequence::NoteStep(StepKind kind, std::vector<uint64_t> pattern,
     switched = !last_pattern.empty() && JaccardIndex(last_pattern, pattern) >= *plan.switch_overlap;
     last_pattern = std::move(pattern);
   }
-  if (switched || next_step + 1 >= plan.select_step) last_pattern = {};
+  if (switched || next_step + 1 >= plan.select_step) last_pattern = std::vector<uint64_t>();
   if (!recall) return;
   ++recalls.estimates;
   recalls.sum += *recall;

@@ -46,7 +46,7 @@ StepWork NextStepWork(const engine::Sequence& sequence, int64_t batch_tokens) {
     work.pairs *= sequence.density;
   }
   if (sequence.EstimatesNext()) {
-    work.pairs += static_cast<double>(kernels::kQueryTileTokens * sequence.ids.size());
+    work.pairs += static_cast<double>(engine::RecallMonitor::kQueries * sequence.ids.size());
   }
   if (sequence.InspectsNext()) work.pairs += FullPairs(sequence.request) / sequence.num_passes();
   return work;

@@ -10,7 +10,7 @@
 namespace sparsed::engine {
 namespace {
 
-Request SparseRequest() {
+Request AdaptiveRequest() {
   Request request = MakeTinyRequest(250, 48, 16, 48);  // selects at step 4
   request.sparse.mode = SparseMode::kSparseD;
   request.sparse.block_size = 32;
@@ -27,11 +27,11 @@ std::vector<uint64_t> PatternOf(const Sequence& sequence) {
 
 TEST_CASE("A refresh is a select step that replaces the pattern where it lies") {
   auto engine = MakeTinyCpuEngine(2);
-  const Outcome plain = RunAlone(*engine, SparseRequest());
-  Request request = SparseRequest();
+  const Outcome plain = RunAlone(*engine, AdaptiveRequest());
+  Request request = AdaptiveRequest();
   request.sparse.refresh_steps = {7, 11};
   REQUIRE(engine->Estimate(request).mask_cache_bytes ==
-          engine->Estimate(SparseRequest()).mask_cache_bytes);
+          engine->Estimate(AdaptiveRequest()).mask_cache_bytes);
   const SequenceId id = engine->Start(request).value();
   const uint64_t allocated = engine->backend_info().allocated_bytes;
   std::vector<std::vector<uint64_t>> patterns;  // after each step from the first selection on
@@ -59,7 +59,7 @@ TEST_CASE("A refresh is a select step that replaces the pattern where it lies") 
 
 TEST_CASE("A request switches when two selections in a row overlap enough") {
   auto engine = MakeTinyCpuEngine(2);
-  Request request = SparseRequest();
+  Request request = AdaptiveRequest();
   request.sparse.skip = 0.5;  // at the latest step 9 selects last
   // What the steps would select, and how alike it is.
   std::vector<double> overlaps;
@@ -105,7 +105,7 @@ TEST_CASE("A request switches when two selections in a row overlap enough") {
 
 TEST_CASE("A floor holds before the last possible switch, too") {
   auto engine = MakeTinyCpuEngine(2);
-  Request request = SparseRequest();
+  Request request = AdaptiveRequest();
   request.sparse.skip = 0.8;
   request.sparse.switch_overlap = 0.001;  // two patterns overlap by that
   request.sparse.recall_every = 2;

@@ -14,7 +14,7 @@
 namespace sparsed::engine {
 namespace {
 
-// Tokens, and the element of the hidden state that each sets.
+// TokenCounts, and the element of the hidden state that each sets.
 constexpr int32_t kMask = 5;
 constexpr int32_t kFirst = 10;    // what is committed first
 constexpr int32_t kPointer = 11;  // what is committed next: it points to kEvidence
@@ -37,24 +37,24 @@ constexpr int64_t kLookAtEvidence = 18;
 
 constexpr int64_t kSize = 64;  // of the hidden state and of the only head
 
-struct Entry {
+struct WeightEntry {
   int64_t row;
   int64_t col;
   float value;
 };
 
-std::vector<Entry> ForEachToken(int64_t row, float value) {
-  std::vector<Entry> entries;
+std::vector<WeightEntry> ForEachToken(int64_t row, float value) {
+  std::vector<WeightEntry> entries;
   for (const auto& [token, element] : kElements) entries.push_back({row, element, value});
   return entries;
 }
 
 // The elements of a matrix that are not zero. Normalised rows have elements of up to 8: of two
 // equal ones, 5.7.
-std::vector<Entry> EntriesOf(const std::string& name) {
+std::vector<WeightEntry> EntriesOf(const std::string& name) {
   const auto is = [&](const char* part) { return name.find(part) != std::string::npos; };
   const bool second = is(".1.");
-  std::vector<Entry> entries;
+  std::vector<WeightEntry> entries;
   if (is("wte")) {
     for (const auto& [token, element] : kElements) entries.push_back({token, element, 1});
   } else if (is("q_proj")) {
@@ -62,7 +62,7 @@ std::vector<Entry> EntriesOf(const std::string& name) {
     // kEvidence.
     entries = ForEachToken(second ? kLookAtDecoy : kLook, 1);
     if (second) {
-      for (const Entry& away : ForEachToken(kLookAtEvidence, -1)) entries.push_back(away);
+      for (const WeightEntry& away : ForEachToken(kLookAtEvidence, -1)) entries.push_back(away);
       entries.push_back({kLookAtEvidence, kSawPointer, 3});
     }
   } else if (is("k_proj")) {
@@ -112,7 +112,7 @@ std::unique_ptr<Engine> MakePointerEngine() {
     SourceMatrix matrix;
     // Norms alone are vectors.
     matrix.storage.assign(rows * cols, rows == 1 ? ToBf16(1) : 0);
-    for (const Entry& entry : EntriesOf(name)) {
+    for (const WeightEntry& entry : EntriesOf(name)) {
       matrix.storage[entry.row * cols + entry.col] = ToBf16(entry.value);
     }
     matrix.matrix = {matrix.storage.data(), kernels::DType::kBF16, rows, cols};
@@ -142,17 +142,17 @@ Request PointerRequest() {
   return request;
 }
 
-struct Run {
+struct PointerRun {
   std::map<int32_t, int> tokens;  // how many of each
   StepCounts counts;
   RecallCounts recalls;
   std::vector<double> estimates;
 };
 
-Run RunPointer(const Request& request) {
+PointerRun RunPointer(const Request& request) {
   auto engine = MakePointerEngine();
   const SequenceId id = engine->Start(request).value();
-  Run run;
+  PointerRun run;
   while (!engine->Find(id)->finished) {
     const auto steps = engine->Step();
     REQUIRE(steps.ok());
@@ -165,32 +165,32 @@ Run RunPointer(const Request& request) {
   return run;
 }
 
-using Tokens = std::map<int32_t, int>;
+using TokenCounts = std::map<int32_t, int>;
 
 }  // namespace
 
 TEST_CASE("A commit redirects attention: full attention follows, plain SparseD cannot") {
   Request request = PointerRequest();
   request.sparse.mode = SparseMode::kOff;
-  REQUIRE(RunPointer(request).tokens == Tokens{{kFirst, 1}, {kPointer, 1}, {kRight, 14}});
+  REQUIRE(RunPointer(request).tokens == TokenCounts{{kFirst, 1}, {kPointer, 1}, {kRight, 14}});
 
-  const Run plain = RunPointer(PointerRequest());
-  REQUIRE(plain.tokens == Tokens{{kFirst, 1}, {kPointer, 1}, {kWrong, 14}});
+  const PointerRun plain = RunPointer(PointerRequest());
+  REQUIRE(plain.tokens == TokenCounts{{kFirst, 1}, {kPointer, 1}, {kWrong, 14}});
   REQUIRE(plain.counts.sparse == 14);
 }
 
 TEST_CASE("Estimates show the loss, and a floor makes it good by one refresh") {
   Request request = PointerRequest();
   request.sparse.recall_every = 1;
-  const Run watched = RunPointer(request);
+  const PointerRun watched = RunPointer(request);
   REQUIRE(watched.tokens[kWrong] == 14);
   REQUIRE(watched.estimates.size() == 14);
   for (const double estimate : watched.estimates) REQUIRE(estimate < 0.6);
 
   request.sparse.recall_floor = 0.9;
-  const Run guarded = RunPointer(request);
+  const PointerRun guarded = RunPointer(request);
   // Step 2 has committed when its recall is known; step 3 selects.
-  REQUIRE(guarded.tokens == Tokens{{kFirst, 1}, {kPointer, 1}, {kWrong, 1}, {kRight, 13}});
+  REQUIRE(guarded.tokens == TokenCounts{{kFirst, 1}, {kPointer, 1}, {kWrong, 1}, {kRight, 13}});
   REQUIRE(guarded.counts.full == 1);
   REQUIRE(guarded.counts.select == 2);
   REQUIRE(guarded.counts.sparse == 13);
@@ -204,8 +204,8 @@ TEST_CASE("Below the floor a request can return to full attention instead") {
   request.sparse.recall_every = 1;
   request.sparse.recall_floor = 0.9;
   request.sparse.below_floor = FloorAction::kFull;
-  const Run guarded = RunPointer(request);
-  REQUIRE(guarded.tokens == Tokens{{kFirst, 1}, {kPointer, 1}, {kWrong, 1}, {kRight, 13}});
+  const PointerRun guarded = RunPointer(request);
+  REQUIRE(guarded.tokens == TokenCounts{{kFirst, 1}, {kPointer, 1}, {kWrong, 1}, {kRight, 13}});
   REQUIRE(guarded.counts.full == 14);
   REQUIRE(guarded.counts.select == 1);
   REQUIRE(guarded.counts.sparse == 1);
@@ -217,8 +217,8 @@ TEST_CASE("Below the floor a request can return to full attention instead") {
 TEST_CASE("A refresh on a schedule saves what comes after it") {
   Request request = PointerRequest();
   request.sparse.refresh_steps = {6};
-  const Run run = RunPointer(request);
-  REQUIRE(run.tokens == Tokens{{kFirst, 1}, {kPointer, 1}, {kWrong, 4}, {kRight, 10}});
+  const PointerRun run = RunPointer(request);
+  REQUIRE(run.tokens == TokenCounts{{kFirst, 1}, {kPointer, 1}, {kWrong, 4}, {kRight, 10}});
   REQUIRE(run.counts.select == 2);
 }
 

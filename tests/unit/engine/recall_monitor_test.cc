@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
+#include "engine/inspection.h"
 #include "tests/testing/forwarding_backend.h"
 #include "tests/unit/engine/tiny_engine.h"
 #include "tests/unit/kernels/attention_oracle.h"
@@ -14,8 +16,8 @@
 namespace sparsed::engine {
 namespace {
 
-constexpr int32_t kBlock = 32;
-constexpr int32_t kBlocks = 10;  // the last one has 10 tokens
+constexpr int32_t kHoleyBlockSize = 32;
+constexpr int32_t kHoleyBlocks = 10;  // the last one has 10 tokens
 
 // 298 tokens in three query tiles, of which each has canvas positions: 4, 12 and 32.
 Request HoleyRequest() {
@@ -26,7 +28,7 @@ Request HoleyRequest() {
     request.ids[request.canvas[i]] = 5;
   }
   request.sparse.mode = SparseMode::kSparseD;
-  request.sparse.block_size = kBlock;
+  request.sparse.block_size = kHoleyBlockSize;
   request.sparse.select = 0.2;
   return request;
 }
@@ -38,9 +40,9 @@ struct Drawn {
 };
 
 // Keeps what every estimate is made of. Only estimates select for some queries alone.
-class OracleBackend : public testing::ForwardingBackend {
+class DrawnOracleBackend : public testing::ForwardingBackend {
  public:
-  OracleBackend(std::unique_ptr<kernels::Backend> inner, std::vector<Drawn>* drawn)
+  DrawnOracleBackend(std::unique_ptr<kernels::Backend> inner, std::vector<Drawn>* drawn)
       : ForwardingBackend(std::move(inner)), drawn_(drawn) {}
 
   absl::Status Attention(const kernels::AttentionParams& params) override {
@@ -66,13 +68,13 @@ double OracleRecall(const std::vector<double>& importances, const kernels::Block
     if (position < first || position >= end) continue;
     ++positions;
     for (int32_t head = 0; head < mask.num_heads; ++head) {
-      const int64_t row = head * kBlocks + position / kBlock;
+      const int64_t row = head * kHoleyBlocks + position / kHoleyBlockSize;
       double all = 0;
       double covered = 0;
-      for (int32_t key = 0; key < kBlocks; ++key) {
-        const double value = importances[row * kBlocks + key];
+      for (int32_t key = 0; key < kHoleyBlocks; ++key) {
+        const double value = importances[row * kHoleyBlocks + key];
         all += value;
-        if ((mask.Row(head, position / kBlock)[0] >> key & 1) != 0) covered += value;
+        if ((mask.Row(head, position / kHoleyBlockSize)[0] >> key & 1) != 0) covered += value;
       }
       sum += covered / all / mask.num_heads;
     }
@@ -86,7 +88,7 @@ TEST_CASE("An estimate is the oracle's recall of the tiles that are drawn") {
   std::vector<Drawn> drawn;
   auto cpu = kernels::CreateBackend({"cpu", 2});
   REQUIRE(cpu.ok());
-  auto engine = MakeTinyEngine(std::make_unique<OracleBackend>(*std::move(cpu), &drawn));
+  auto engine = MakeTinyEngine(std::make_unique<DrawnOracleBackend>(*std::move(cpu), &drawn));
   const size_t layers = engine->model_info().num_layers;
   // Whatever softmax the blocks are chosen by, the recall is of the attention's own.
   const SelectionScale scale = GENERATE(SelectionScale::kHeadDim, SelectionScale::kNumHeads);
@@ -178,6 +180,46 @@ TEST_CASE("Estimates change no token, and are the same in company") {
     REQUIRE(OutcomeOf(*engine, other_id) == other_alone);
     engine->Remove(other_id);
   }
+}
+
+TEST_CASE("A step can be inspected and estimated, and both agree") {
+  auto engine = MakeTinyCpuEngine(2);
+  Request request = HoleyRequest();
+  request.sparse.recall_every = 1;
+  // The canvas in one tile, so that it is that which is drawn.
+  for (int32_t i = 0; i < 298; ++i) request.ids[i] = 6 + (i * 37 + 11) % 120;
+  for (int32_t i = 0; i < 32; ++i) request.canvas[i] = 256 + i;
+  request.canvas.resize(32);
+  for (const int32_t position : request.canvas) request.ids[position] = 5;
+  request.sampling.block_length = 32;
+  const auto run = [&](std::vector<InspectedStep>* inspected) {
+    const SequenceId id = engine->Start(request).value();
+    std::vector<double> estimates;
+    while (!engine->Find(id)->finished) {
+      auto steps = engine->Step();
+      REQUIRE(steps.ok());
+      if (steps->front().recall) estimates.push_back(*steps->front().recall);
+      if (inspected != nullptr && steps->front().inspected.heads.size() > 0) {
+        inspected->push_back(std::move(steps->front().inspected));
+      }
+    }
+    engine->Remove(id);
+    return estimates;
+  };
+  const std::vector<double> alone = run(nullptr);
+  request.inspect = InspectParams{{}, {}, {7}, true};
+  std::vector<InspectedStep> inspected;
+  REQUIRE(run(&inspected) == alone);
+  REQUIRE(inspected.size() == 2);
+  // The canvas is query block 8 whole.
+  double sum = 0;
+  for (size_t i = 0; i < inspected[1].heads.size(); ++i) {
+    const InspectedHead& head = inspected[1].heads[i];
+    const std::vector<uint64_t>& in_use = inspected[0].heads[i].kept;
+    sum += KeptShare(std::span(head.importance).subspan(8 * kHoleyBlocks, kHoleyBlocks),
+                     std::span(in_use).subspan(8, 1), kHoleyBlocks);
+  }
+  REQUIRE(alone[7 - 5] == Approx(sum / static_cast<double>(inspected[1].heads.size())));
 }
 
 TEST_CASE("Where everything is kept every estimate is 1, and no floor is reached") {
