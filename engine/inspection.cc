@@ -69,6 +69,16 @@ double JaccardIndex(std::span<const uint64_t> a, std::span<const uint64_t> b) {
   return either > 0 ? static_cast<double>(both) / static_cast<double>(either) : 1;
 }
 
+double LeastJaccardIndex(std::span<const uint64_t> a, std::span<const uint64_t> b, size_t parts) {
+  SPARSED_CHECK(a.size() == b.size() && a.size() % parts == 0, "patterns of different sizes");
+  const size_t words = a.size() / parts;
+  double least = 1;
+  for (size_t first = 0; first < a.size(); first += words) {
+    least = std::min(least, JaccardIndex(a.subspan(first, words), b.subspan(first, words)));
+  }
+  return least;
+}
+
 InspectParams ResolveInspection(const InspectParams& params, const SparsePlan& plan,
                                 const ModelInfo& model) {
   InspectParams resolved;
@@ -129,7 +139,7 @@ bool Inspection::Wants(int32_t step) const {
   return std::binary_search(params_.steps.begin(), params_.steps.end(), step);
 }
 
-ProbePlan Inspection::Probe() const { return {selection_, masks_, importances_}; }
+ProbePlan Inspection::Probe() const { return {selection_, masks_, importances_, {}}; }
 
 absl::StatusOr<InspectedStep> Inspection::Read(
     kernels::Backend& backend, int32_t step, StepKind kind,

@@ -43,6 +43,8 @@ struct InspectedStep {
 double KeptShare(std::span<const float> importance, std::span<const uint64_t> kept, int32_t n);
 // Blocks in both over blocks in either; 1 where both are empty. Equal sizes.
 double JaccardIndex(std::span<const uint64_t> a, std::span<const uint64_t> b);
+// The least of the indices of `parts` equally long parts of a and b.
+double LeastJaccardIndex(std::span<const uint64_t> a, std::span<const uint64_t> b, size_t parts);
 
 // The params as they are carried out: layers and heads all where none is named, each list ascending
 // and without repetitions, the select step among the steps.

@@ -50,7 +50,7 @@ double LayerRecall(std::span<const float> importance, const kernels::BlockMaskVi
     for (int64_t head = 0; head < in_use.num_heads; ++head) {
       const int64_t row = head * n + first / block_size;
       heads += KeptShare(importance.subspan((head * query_blocks + block) * n, n),
-                         bits.subspan(row * words, words));
+                         bits.subspan(row * words, words), static_cast<int32_t>(n));
     }
     sum += static_cast<double>(to - from) * heads / in_use.num_heads;
     positions += to - from;

@@ -41,7 +41,9 @@ void Sequence::NoteStep(StepKind kind, std::vector<uint64_t> pattern,
     refresh_due = false;
   }
   if (!pattern.empty()) {
-    switched = !last_pattern.empty() && JaccardIndex(last_pattern, pattern) >= *plan.switch_overlap;
+    const size_t layers = masks->Layers(/*pass=*/0).size() * num_passes();
+    switched = !last_pattern.empty() &&
+               LeastJaccardIndex(last_pattern, pattern, layers) >= *plan.switch_overlap;
     last_pattern = std::move(pattern);
   }
   if (switched || next_step + 1 >= plan.select_step) last_pattern = std::vector<uint64_t>();

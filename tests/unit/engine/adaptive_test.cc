@@ -70,7 +70,7 @@ TEST_CASE("A request switches when two selections in a row overlap enough") {
     while (engine->Find(id)->next_step <= 9) {
       REQUIRE(engine->Step().ok());
       std::vector<uint64_t> pattern = PatternOf(*engine->Find(id));
-      if (!last.empty()) overlaps.push_back(JaccardIndex(last, pattern));
+      if (!last.empty()) overlaps.push_back(LeastJaccardIndex(last, pattern, 2));
       last = std::move(pattern);
     }
     REQUIRE(engine->Find(id)->counts.select == 10);

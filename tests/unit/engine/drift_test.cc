@@ -183,7 +183,7 @@ TEST_CASE("Estimates show the loss, and a floor makes it good by one refresh") {
   Request request = PointerRequest();
   request.sparse.recall_every = 1;
   const PointerRun watched = RunPointer(request);
-  REQUIRE(watched.tokens[kWrong] == 14);
+  REQUIRE(watched.tokens.at(kWrong) == 14);
   REQUIRE(watched.estimates.size() == 14);
   for (const double estimate : watched.estimates) REQUIRE(estimate < 0.6);
 
