@@ -61,6 +61,7 @@ TEST_CASE("A request switches when two selections in a row overlap enough") {
   auto engine = MakeTinyCpuEngine(2);
   Request request = AdaptiveRequest();
   request.sparse.skip = 0.5;  // at the latest step 9 selects last
+  request.sparse.select = 0.3;
   // What the steps would select, and how alike it is.
   std::vector<double> overlaps;
   {
