@@ -84,6 +84,9 @@ Reservation Engine::Estimate(const Request& request) const {
       num_passes * AlignedRows(static_cast<int64_t>(request.ids.size()), row_alignment_);
   if (plan.used) {
     reservation.mask_cache_bytes = MaskCache::BytesFor(MaskShape(plan, num_passes, model_info()));
+    if (plan.recall_every > 0) {
+      reservation.mask_cache_bytes += RecallMonitor::DeviceBytes(plan, model_info());
+    }
   }
   if (request.inspect) {
     const InspectParams resolved = ResolveInspection(*request.inspect, plan, model_info());
@@ -109,6 +112,10 @@ absl::StatusOr<SequenceId> Engine::Start(const Request& request) {
     SPARSED_ASSIGN_OR_RETURN(
         sequence.masks, MaskCache::Create(*backend_, MaskShape(sequence.plan, sequence.num_passes(),
                                                                model_info())));
+    if (sequence.plan.recall_every > 0) {
+      SPARSED_ASSIGN_OR_RETURN(sequence.recall_monitor,
+                               RecallMonitor::Create(*backend_, sequence.plan, model_info()));
+    }
   }
   if (request.inspect) {
     SPARSED_ASSIGN_OR_RETURN(
@@ -174,7 +181,7 @@ absl::StatusOr<std::vector<SequenceStep>> Engine::Step(std::span<const SequenceI
   }
   SetDensities();
   for (size_t i = 0; i < batch_.entries.size(); ++i) {
-    steps.push_back(Advance(batch_.entries[i], std::move(inspected_[i])));
+    steps.push_back(Advance(i));
   }
   total.Lap(times.total_seconds);
   times.batch_tokens = static_cast<int64_t>(batch_.ids.size());
@@ -184,7 +191,7 @@ absl::StatusOr<std::vector<SequenceStep>> Engine::Step(std::span<const SequenceI
 }
 
 // Everything that can fail comes before the first sequence changes. The host waits for the device
-// once, for the results; in an inspected step for what is read of it, too.
+// once, for the results; in a step that is looked into for what is read of it, too.
 absl::Status Engine::RunStep() {
   constexpr int32_t kNoPart = -1;
   if (options_.time_parts) SPARSED_RETURN_IF_ERROR(backend_->Mark(kNoPart));
@@ -197,6 +204,8 @@ absl::Status Engine::RunStep() {
   SPARSED_RETURN_IF_ERROR(workspace_.EndPart(*backend_, StepPart::kSample));
   SPARSED_RETURN_IF_ERROR(Download());
   SPARSED_RETURN_IF_ERROR(ReadInspections());
+  SPARSED_RETURN_IF_ERROR(ReadRecalls());
+  SPARSED_RETURN_IF_ERROR(ReadPatterns());
   return workspace_.EndPart(*backend_, StepPart::kCopy);
 }
 
@@ -265,9 +274,24 @@ absl::Status Engine::ReadInspections() {
   inspected_.assign(batch_.entries.size(), InspectedStep());
   for (size_t i = 0; i < batch_.entries.size(); ++i) {
     const BatchEntry& entry = batch_.entries[i];
-    if (!entry.sequence->InspectsNext()) continue;
-    SPARSED_ASSIGN_OR_RETURN(inspected_[i], entry.sequence->inspection->Read(
-                                                *backend_, entry.sequence->next_step, entry.kind));
+    const Sequence& sequence = *entry.sequence;
+    if (!sequence.InspectsNext()) continue;
+    std::span<const kernels::BlockMaskView> in_use;
+    if (entry.kind == StepKind::kSparse) in_use = sequence.masks->Layers(/*pass=*/0);
+    SPARSED_ASSIGN_OR_RETURN(inspected_[i], sequence.inspection->Read(*backend_, sequence.next_step,
+                                                                      entry.kind, in_use));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Engine::ReadRecalls() {
+  recalls_.assign(batch_.entries.size(), std::nullopt);
+  for (size_t i = 0; i < batch_.entries.size(); ++i) {
+    const Sequence& sequence = *batch_.entries[i].sequence;
+    if (!sequence.EstimatesNext()) continue;
+    SPARSED_ASSIGN_OR_RETURN(recalls_[i],
+                             sequence.recall_monitor->Read(*backend_, sequence.request.canvas,
+                                                           sequence.masks->Layers(/*pass=*/0)));
   }
   return absl::OkStatus();
 }
@@ -281,7 +305,19 @@ void Engine::SetDensities() {
   }
 }
 
-SequenceStep Engine::Advance(const BatchEntry& entry, InspectedStep inspected) {
+absl::Status Engine::ReadPatterns() {
+  patterns_.assign(batch_.entries.size(), {});
+  for (size_t i = 0; i < batch_.entries.size(); ++i) {
+    const Sequence& sequence = *batch_.entries[i].sequence;
+    if (!sequence.ComparesNext()) continue;
+    SPARSED_ASSIGN_OR_RETURN(patterns_[i], sequence.masks->Read(*backend_));
+  }
+  return absl::OkStatus();
+}
+
+// After the step of the batch's entry `index`.
+SequenceStep Engine::Advance(size_t index) {
+  const BatchEntry& entry = batch_.entries[index];
   Sequence& sequence = *entry.sequence;
   SequenceStep step;
   step.id = entry.id;
@@ -294,10 +330,12 @@ SequenceStep Engine::Advance(const BatchEntry& entry, InspectedStep inspected) {
         absl::StrCat("the logits of denoising step ", sequence.next_step, " hold NaN"));
     return step;
   }
-  if (sequence.InspectsNext()) sequence.inspection->Remember(inspected);
-  step.inspected = std::move(inspected);
+  if (sequence.InspectsNext()) sequence.inspection->Remember(inspected_[index]);
+  step.inspected = std::move(inspected_[index]);
+  step.recall = recalls_[index];
   ApplyChosen(entry, step);
   Count(entry.kind, sequence.counts);
+  sequence.NoteStep(entry.kind, std::move(patterns_[index]), step.recall);
   ++sequence.next_step;
   step.block_finished = entry.step.last_of_block;
   const SamplingParams& sampling = sequence.request.sampling;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -33,7 +34,8 @@ struct EngineOptions {
 // What a request will cost, known before it starts.
 struct Reservation {
   int64_t batch_tokens = 0;  // packed rows it takes in every step
-  // Of its own pattern, unless it runs in full attention throughout, and of an inspection's.
+  // Of its own pattern, unless it runs in full attention throughout, and of what looks into it: an
+  // inspection, estimates of the recall.
   int64_t mask_cache_bytes = 0;
   int64_t inspection_bytes = 0;  // in the host's memory, of what Step returns of an inspection
 };
@@ -41,12 +43,13 @@ struct Reservation {
 struct SequenceStep {
   SequenceId id = 0;
   StepKind kind = StepKind::kFull;
-  int32_t step = 0;             // 0-based number of the step just done, of T
-  std::vector<Commit> commits;  // most confident first
-  bool block_finished = false;  // a decoding block of the canvas ended with this step
-  bool finished = false;        // nothing more to do; the sequence still holds its memory
-  InspectedStep inspected;      // without heads unless this step was inspected
-  absl::Status error;           // not OK: this sequence failed (NaN logits); it must be removed
+  int32_t step = 0;              // 0-based number of the step just done, of T
+  std::vector<Commit> commits;   // most confident first
+  bool block_finished = false;   // a decoding block of the canvas ended with this step
+  bool finished = false;         // nothing more to do; the sequence still holds its memory
+  InspectedStep inspected;       // without heads unless this step was inspected
+  std::optional<double> recall;  // of the pattern in use, where this step estimated it
+  absl::Status error;            // not OK: this sequence failed (NaN logits); it must be removed
 };
 
 // Owns the backend, the model, the workspace and the sequences. Not thread-safe: one thread drives
@@ -124,8 +127,10 @@ class Engine {
   absl::Status CountKeptTiles();
   absl::Status Download();
   absl::Status ReadInspections();
+  absl::Status ReadRecalls();
+  absl::Status ReadPatterns();
   void SetDensities();
-  SequenceStep Advance(const BatchEntry& entry, InspectedStep inspected);
+  SequenceStep Advance(size_t index);
   bool HasNan(const BatchEntry& entry) const;
   void ApplyChosen(const BatchEntry& entry, SequenceStep& step);
 
@@ -139,7 +144,10 @@ class Engine {
   std::vector<int32_t> inputs_;  // of the step, as they are copied
   ResultLayout layout_;
   StepResults results_;
-  std::vector<InspectedStep> inspected_;  // of the step, one for each entry
+  // Of the step, one for each entry.
+  std::vector<InspectedStep> inspected_;
+  std::vector<std::optional<double>> recalls_;
+  std::vector<std::vector<uint64_t>> patterns_;
   std::map<SequenceId, Sequence> sequences_;
   SequenceId next_id_ = 1;
   int64_t batch_tokens_ = 0;

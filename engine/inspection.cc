@@ -43,13 +43,14 @@ std::vector<int32_t> Choice(std::vector<int32_t> named, int32_t count) {
 
 double KeptShare(std::span<const float> importance, std::span<const uint64_t> kept, int32_t n) {
   const size_t words = (static_cast<size_t>(n) + 63) / 64;
-  SPARSED_CHECK(importance.size() == static_cast<size_t>(n) * n && kept.size() == n * words,
+  const size_t rows = importance.size() / n;
+  SPARSED_CHECK(importance.size() == rows * n && kept.size() == rows * words,
                 "importances and pattern of different sizes");
   double all = 0;
   double covered = 0;
-  for (int32_t query = 0; query < n; ++query) {
+  for (size_t query = 0; query < rows; ++query) {
     for (int32_t key = 0; key < n; ++key) {
-      const double value = importance[static_cast<size_t>(query) * n + key];
+      const double value = importance[query * n + key];
       all += value;
       if ((kept[query * words + key / 64] >> (key % 64) & 1) != 0) covered += value;
     }
@@ -66,6 +67,16 @@ double JaccardIndex(std::span<const uint64_t> a, std::span<const uint64_t> b) {
     either += std::popcount(a[i] | b[i]);
   }
   return either > 0 ? static_cast<double>(both) / static_cast<double>(either) : 1;
+}
+
+double LeastJaccardIndex(std::span<const uint64_t> a, std::span<const uint64_t> b, size_t parts) {
+  SPARSED_CHECK(a.size() == b.size() && a.size() % parts == 0, "patterns of different sizes");
+  const size_t words = a.size() / parts;
+  double least = 1;
+  for (size_t first = 0; first < a.size(); first += words) {
+    least = std::min(least, JaccardIndex(a.subspan(first, words), b.subspan(first, words)));
+  }
+  return least;
 }
 
 InspectParams ResolveInspection(const InspectParams& params, const SparsePlan& plan,
@@ -111,7 +122,6 @@ Inspection::Inspection(const InspectParams& resolved, const SparsePlan& plan,
     : params_(resolved),
       selection_(SelectionOf(plan)),
       num_blocks_(plan.num_blocks),
-      select_step_(plan.used ? plan.select_step : -1),
       mass_is_attention_(plan.scale == static_cast<float>(1.0 / std::sqrt(model.head_dim))),
       memory_(std::move(memory)),
       masks_(model.num_layers, MaskOf(plan, model)),
@@ -129,10 +139,11 @@ bool Inspection::Wants(int32_t step) const {
   return std::binary_search(params_.steps.begin(), params_.steps.end(), step);
 }
 
-ProbePlan Inspection::Probe() const { return {selection_, masks_, importances_}; }
+ProbePlan Inspection::Probe() const { return {selection_, masks_, importances_, {}}; }
 
-absl::StatusOr<InspectedStep> Inspection::Read(kernels::Backend& backend, int32_t step,
-                                               StepKind kind) const {
+absl::StatusOr<InspectedStep> Inspection::Read(
+    kernels::Backend& backend, int32_t step, StepKind kind,
+    std::span<const kernels::BlockMaskView> in_use) const {
   InspectedStep result;
   result.step = step;
   result.kind = kind;
@@ -142,20 +153,27 @@ absl::StatusOr<InspectedStep> Inspection::Read(kernels::Backend& backend, int32_
       InspectedHead head;
       head.layer = layer;
       head.head = number;
-      SPARSED_RETURN_IF_ERROR(ReadHead(backend, step == select_step_, result.heads.size(), head));
+      SPARSED_RETURN_IF_ERROR(ReadHead(backend, kind, in_use, result.heads.size(), head));
       result.heads.push_back(std::move(head));
     }
   }
   return result;
 }
 
-absl::Status Inspection::ReadHead(kernels::Backend& backend, bool is_select_step, size_t index,
+absl::StatusOr<std::vector<uint64_t>> Inspection::ReadRows(kernels::Backend& backend,
+                                                           const kernels::BlockMaskView& mask,
+                                                           int32_t head) const {
+  std::vector<uint64_t> rows(num_blocks_ * mask.WordsPerRow());
+  SPARSED_RETURN_IF_ERROR(
+      backend.CopyOut(rows.data(), mask.Row(head, 0), rows.size() * sizeof(uint64_t)));
+  return rows;
+}
+
+absl::Status Inspection::ReadHead(kernels::Backend& backend, StepKind kind,
+                                  std::span<const kernels::BlockMaskView> in_use, size_t index,
                                   InspectedHead& head) const {
-  const kernels::BlockMaskView& mask = masks_[head.layer];
   const int64_t n = num_blocks_;
-  head.kept.resize(n * mask.WordsPerRow());
-  SPARSED_RETURN_IF_ERROR(backend.CopyOut(head.kept.data(), mask.Row(head.head, 0),
-                                          head.kept.size() * sizeof(uint64_t)));
+  SPARSED_ASSIGN_OR_RETURN(head.kept, ReadRows(backend, masks_[head.layer], head.head));
   head.similarity.reserve(history_.size() + 1);
   for (const auto& before : history_) {
     head.similarity.push_back(JaccardIndex(head.kept, before[index]));
@@ -169,15 +187,18 @@ absl::Status Inspection::ReadHead(kernels::Backend& backend, bool is_select_step
                                           importance.size() * sizeof(float)));
   if (mass_is_attention_) {
     head.fresh_recall = KeptShare(importance, head.kept, num_blocks_);
-    if (is_select_step) head.recall = head.fresh_recall;
-    if (in_use_) head.recall = KeptShare(importance, history_[*in_use_][index], num_blocks_);
+    if (kind == StepKind::kSelect) head.recall = head.fresh_recall;
+    if (kind == StepKind::kSparse) {
+      SPARSED_ASSIGN_OR_RETURN(const std::vector<uint64_t> kept,
+                               ReadRows(backend, in_use[head.layer], head.head));
+      head.recall = KeptShare(importance, kept, num_blocks_);
+    }
   }
   if (params_.importance) head.importance = std::move(importance);
   return absl::OkStatus();
 }
 
 void Inspection::Remember(const InspectedStep& step) {
-  if (step.step == select_step_) in_use_ = history_.size();
   std::vector<std::vector<uint64_t>>& patterns = history_.emplace_back();
   patterns.reserve(step.heads.size());
   for (const InspectedHead& head : step.heads) patterns.push_back(head.kept);

@@ -39,10 +39,12 @@ struct InspectedStep {
   std::vector<InspectedHead> heads;  // by layer, then by head; empty: the step was not inspected
 };
 
-// The share of all importance that lies in the kept blocks of n x n; 1 where there is none at all.
+// The share of all importance that lies in the kept blocks of rows of n; 1 where there is none.
 double KeptShare(std::span<const float> importance, std::span<const uint64_t> kept, int32_t n);
 // Blocks in both over blocks in either; 1 where both are empty. Equal sizes.
 double JaccardIndex(std::span<const uint64_t> a, std::span<const uint64_t> b);
+// The least of the indices of `parts` equally long parts of a and b.
+double LeastJaccardIndex(std::span<const uint64_t> a, std::span<const uint64_t> b, size_t parts);
 
 // The params as they are carried out: layers and heads all where none is named, each list ascending
 // and without repetitions, the select step among the steps.
@@ -64,8 +66,10 @@ class Inspection {
   bool Wants(int32_t step) const;
   // Where the pass leaves what it selects; borrowed from here.
   ProbePlan Probe() const;
-  // What the step has left, compared with the steps before. Errors: as the backend's.
-  absl::StatusOr<InspectedStep> Read(kernels::Backend& backend, int32_t step, StepKind kind) const;
+  // What the step has left, compared with the steps before. in_use: the layers' patterns that a
+  // sparse step has used. Errors: as the backend's.
+  absl::StatusOr<InspectedStep> Read(kernels::Backend& backend, int32_t step, StepKind kind,
+                                     std::span<const kernels::BlockMaskView> in_use) const;
   // From now on this step is one of those before.
   void Remember(const InspectedStep& step);
 
@@ -73,20 +77,23 @@ class Inspection {
   Inspection(const InspectParams& resolved, const SparsePlan& plan, const ModelInfo& model,
              kernels::Buffer memory);
 
-  absl::Status ReadHead(kernels::Backend& backend, bool is_select_step, size_t index,
+  absl::Status ReadHead(kernels::Backend& backend, StepKind kind,
+                        std::span<const kernels::BlockMaskView> in_use, size_t index,
                         InspectedHead& head) const;
+  // One head's rows of a pattern.
+  absl::StatusOr<std::vector<uint64_t>> ReadRows(kernels::Backend& backend,
+                                                 const kernels::BlockMaskView& mask,
+                                                 int32_t head) const;
 
   InspectParams params_;
   kernels::BlockSelection selection_;
   int32_t num_blocks_ = 0;
-  int32_t select_step_ = -1;        // -1: there is none
   bool mass_is_attention_ = false;  // the selection's softmax is the attention's
   kernels::Buffer memory_;
   std::vector<kernels::BlockMaskView> masks_;  // [num_layers]; without bits where not inspected
   std::vector<float*> importances_;            // [num_layers]; null where not inspected
   // Of each step before, the patterns by layer and head.
   std::vector<std::vector<std::vector<uint64_t>>> history_;
-  std::optional<size_t> in_use_;  // in history_: the request's own pattern
 };
 
 }  // namespace sparsed::engine

@@ -41,6 +41,12 @@ absl::Status MaskCache::CountKept(kernels::Backend& backend, int64_t* kept) cons
   return backend.CountBits(bits_.as<uint64_t>(), bytes() / 8, kept);
 }
 
+absl::StatusOr<std::vector<uint64_t>> MaskCache::Read(kernels::Backend& backend) const {
+  std::vector<uint64_t> bits(bytes() / sizeof(uint64_t));
+  SPARSED_RETURN_IF_ERROR(backend.CopyOut(bits.data(), bits_.data(), bits_.bytes()));
+  return bits;
+}
+
 int64_t MaskCache::num_tiles() const {
   return NumViews(shape_) * shape_.num_heads * shape_.num_blocks * shape_.num_blocks;
 }

@@ -38,6 +38,8 @@ class MaskCache {
   // after the select step only. Errors: as the backend's.
   absl::Status CountKept(kernels::Backend& backend, int64_t* kept) const;
   int64_t num_tiles() const;  // kept or not
+  // The bits of all passes and layers, on the host. Errors: as the backend's.
+  absl::StatusOr<std::vector<uint64_t>> Read(kernels::Backend& backend) const;
 
  private:
   MaskCache(const Shape& shape, kernels::Buffer bits);

@@ -12,13 +12,15 @@
 
 namespace sparsed::engine {
 
-// What an inspected pass does in each layer before its own attention, which is not touched by it:
-// it selects a pattern from all its queries and keys.
+// What a pass that is looked into does in each layer before its own attention, which is not touched
+// by it: it selects a pattern from its queries and all its keys.
 struct ProbePlan {
   kernels::BlockSelection selection;  // importances left out
-  // num_layers each; empty: nothing is inspected. Layers without bits are left out.
+  // num_layers each; empty: nothing is looked into. Layers without bits are left out.
   std::span<const kernels::BlockMaskView> masks;
   std::span<float* const> importances;  // [H, nQ, nKV] of each
+  // num_layers, rows left out; empty: all queries.
+  std::span<const kernels::QueryRange> queries;
 };
 
 // One pass of one sequence in the packed batch. The attention of layer l uses masks[l] (where the
@@ -29,7 +31,8 @@ struct PassPlan {
   kernels::AttentionMode mode = kernels::AttentionMode::kFull;
   kernels::BlockSelection selection;              // kFullSelect only
   std::span<const kernels::BlockMaskView> masks;  // num_layers views; empty for kFull
-  ProbePlan probe;
+  ProbePlan inspection;
+  ProbePlan recall;
   // Its part of PackedBatch::ranges: the tokens that ask in the last layer.
   int32_t first_range = 0;
   int32_t num_ranges = 0;
@@ -39,8 +42,8 @@ struct PassPlan {
 //
 // Only the head rows of the last layer's output are wanted. Its keys and values are computed for
 // all rows, its queries and attention for the tiles that hold head rows ("query rows", where they
-// stand together), the rest for the head rows. A pass that selects, or is inspected, attends with
-// all its rows, since every query block needs a pattern: in a step with such a pass the query rows
+// stand together), the rest for the head rows. A pass that selects, or is looked into, attends with
+// all its rows, since any query block may need a pattern: in a step with such a pass the query rows
 // are the packed rows.
 struct PackedBatch {
   int64_t num_rows = 0;  // T

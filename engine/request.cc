@@ -15,7 +15,7 @@ constexpr float kMaxCfgScale = 100;
 class Violations {
  public:
   template <typename... Parts>
-  void Add(const char* field, const Parts&... description) {
+  void Add(const std::string& field, const Parts&... description) {
     list_.push_back({field, absl::StrCat(description...)});
   }
   std::vector<FieldViolation> Take() { return std::move(list_); }
@@ -149,6 +149,57 @@ void CheckScales(const Request& request, Violations& violations) {
   }
 }
 
+void CheckRefreshes(const Request& request, Violations& violations) {
+  const SparseParams& sparse = request.sparse;
+  const size_t count = sparse.refresh_steps.size();
+  if (count > SparseParams::kMaxRefreshSteps) {
+    violations.Add("sparse.refresh_steps", count, " steps; at most ",
+                   SparseParams::kMaxRefreshSteps, " are allowed");
+    return;
+  }
+  const bool skip_ok = InRange(sparse.skip, 0, 1);
+  const int32_t select_step = skip_ok ? SelectStep(request.sampling.steps, sparse.skip) : 0;
+  for (size_t i = 0; i < count; ++i) {
+    const int32_t step = sparse.refresh_steps[i];
+    if (step > select_step && step < request.sampling.steps) continue;
+    violations.Add(absl::StrCat("sparse.refresh_steps[", i, "]"), step,
+                   " is not above the step that selects first, ", select_step,
+                   ", and below sampling.steps, ", request.sampling.steps);
+  }
+  if (sparse.refresh_every < 0) {
+    violations.Add("sparse.refresh_every", sparse.refresh_every, " is below 0");
+  }
+  if (sparse.refresh_every > 0 && count > 0) {
+    violations.Add("sparse.refresh_every", "cannot be used with refresh_steps");
+  }
+  if (sparse.refresh_until &&
+      !(InRange(*sparse.refresh_until, 0, 1) && *sparse.refresh_until > 0)) {
+    violations.Add("sparse.refresh_until", *sparse.refresh_until, " is not in (0, 1]");
+  }
+  if (sparse.refresh_until && sparse.refresh_every == 0) {
+    violations.Add("sparse.refresh_until", "is for refresh_every only");
+  }
+}
+
+void CheckSwitch(const SparseParams& sparse, Violations& violations) {
+  if (!sparse.switch_overlap) return;
+  if (!(InRange(*sparse.switch_overlap, 0, 1) && *sparse.switch_overlap > 0)) {
+    violations.Add("sparse.switch_overlap", *sparse.switch_overlap, " is not in (0, 1]");
+  }
+}
+
+void CheckRecall(const SparseParams& sparse, Violations& violations) {
+  if (sparse.recall_every < 0) {
+    violations.Add("sparse.recall_every", sparse.recall_every, " is below 0");
+  }
+  if (sparse.recall_floor && !InRange(*sparse.recall_floor, 0, 1)) {
+    violations.Add("sparse.recall_floor", *sparse.recall_floor, " is not in [0, 1]");
+  }
+  if (!sparse.recall_floor && sparse.below_floor != FloorAction::kRefresh) {
+    violations.Add("sparse.below_floor", "is for recall_floor only");
+  }
+}
+
 // What depends on the whole request, once all its numbers are right.
 void CheckInspectedPlan(const Request& request, const ModelInfo& model, Violations& violations) {
   const SparsePlan plan = PlanSparse(request, model);
@@ -208,6 +259,9 @@ std::vector<FieldViolation> CheckRequest(const Request& request, const ModelInfo
     CheckSchedule(request.sampling, static_cast<int32_t>(request.canvas.size()), violations);
   }
   CheckScales(request, violations);
+  CheckRefreshes(request, violations);
+  CheckRecall(request.sparse, violations);
+  CheckSwitch(request.sparse, violations);
   std::vector<FieldViolation> list = violations.Take();
   if (!request.inspect) return list;
   for (FieldViolation& violation :

@@ -14,6 +14,9 @@ namespace sparsed::engine {
 
 enum class SparseMode : uint8_t { kOff, kSparseD, kAuto };
 enum class SelectionScale : uint8_t { kHeadDim, kNumHeads };
+// What follows an estimate of the recall below the floor: the next step selects anew, or all later
+// steps are full.
+enum class FloorAction : uint8_t { kRefresh, kFull };
 
 struct SamplingParams {
   int32_t steps = 0;  // T: 1..G, a multiple of the number of decoding blocks G / block_length
@@ -33,11 +36,27 @@ struct SamplingParams {
 };
 
 struct SparseParams {
+  static constexpr size_t kMaxRefreshSteps = 256;
+
   SparseMode mode = SparseMode::kAuto;
   double skip = 0.2;                  // share of the steps with full attention; 0..1
   std::optional<double> select;       // rho; default 0.5 up to 1,024 tokens, 0.3 above; (0, 1]
   std::optional<int32_t> block_size;  // B: 32, 64 or 128; default by length
   SelectionScale scale = SelectionScale::kHeadDim;
+  // Steps that select the pattern anew, each above the one that selects it first and below T, in
+  // any order; or every so many steps after that one, while they are in the first refresh_until of
+  // T.
+  std::vector<int32_t> refresh_steps;
+  int32_t refresh_every = 0;            // 0: never; not with refresh_steps
+  std::optional<double> refresh_until;  // with refresh_every only; (0, 1], default 0.3
+  // Every so many sparse steps after a selection the recall is estimated; see recall_monitor.h.
+  int32_t recall_every = 0;            // 0: never, or every 4 with a floor
+  std::optional<double> recall_floor;  // [0, 1]
+  FloorAction below_floor = FloorAction::kRefresh;
+  // From the first step on all full steps select, and once the patterns of two of them overlap by
+  // this Jaccard index the next step is sparse; (0, 1]. Without it they are as many as skip says,
+  // with it at most as many.
+  std::optional<double> switch_overlap;
 };
 
 // What an inspected request looks at: see engine/inspection.h. In any order.

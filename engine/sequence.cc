@@ -1,5 +1,8 @@
 #include "engine/sequence.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "engine/decoding_schedule.h"
 
 namespace sparsed::engine {
@@ -12,6 +15,46 @@ Sequence Sequence::FromRequest(const Request& request, const ModelInfo& model) {
   sequence.confidences.resize(request.canvas.size(), 0);
   sequence.commit_steps.resize(request.canvas.size(), -1);
   return sequence;
+}
+
+StepKind Sequence::NextKind() const {
+  const StepKind planned = KindOfStep(plan, next_step);
+  if (planned == StepKind::kFull || sparse_over) return StepKind::kFull;
+  if (switched && next_step <= plan.select_step && !refresh_due) return StepKind::kSparse;
+  return refresh_due ? StepKind::kSelect : planned;
+}
+
+bool Sequence::EstimatesNext() const {
+  return recall_monitor && NextKind() == StepKind::kSparse &&
+         (next_step - selected_at) % plan.recall_every == 0;
+}
+
+bool Sequence::IsBelowFloor(double recall) const {
+  return request.sparse.recall_floor && recall < *request.sparse.recall_floor;
+}
+
+void Sequence::NoteStep(StepKind kind, std::vector<uint64_t> pattern,
+                        std::optional<double> recall) {
+  if (kind == StepKind::kSparse && !first_sparse_step) first_sparse_step = next_step;
+  if (kind == StepKind::kSelect) {
+    selected_at = next_step;
+    refresh_due = false;
+  }
+  if (!pattern.empty()) {
+    const size_t layers = masks->Layers(/*pass=*/0).size() * num_passes();
+    switched = !last_pattern.empty() &&
+               LeastJaccardIndex(last_pattern, pattern, layers) >= *plan.switch_overlap;
+    last_pattern = std::move(pattern);
+  }
+  if (switched || next_step + 1 >= plan.select_step) last_pattern = std::vector<uint64_t>();
+  if (!recall) return;
+  ++recalls.estimates;
+  recalls.sum += *recall;
+  recalls.lowest = std::min(recalls.lowest, *recall);
+  if (!IsBelowFloor(*recall)) return;
+  ++recalls.below_floor;
+  refresh_due = request.sparse.below_floor == FloorAction::kRefresh;
+  sparse_over = request.sparse.below_floor == FloorAction::kFull;
 }
 
 std::vector<int32_t> Sequence::CanvasIds(const ModelInfo& model) const {

@@ -7,6 +7,7 @@
 
 #include "engine/inspection.h"
 #include "engine/mask_cache.h"
+#include "engine/recall_monitor.h"
 #include "engine/request.h"
 #include "engine/step_scheduler.h"
 
@@ -18,17 +19,33 @@ struct StepCounts {
   int32_t sparse = 0;
 };
 
+// The estimates of a sequence's recall so far.
+struct RecallCounts {
+  int32_t estimates = 0;
+  int32_t below_floor = 0;
+  double sum = 0;
+  double lowest = 1;
+};
+
 struct Sequence {
   Request request;
   SparsePlan plan;
-  std::optional<MaskCache> masks;        // present iff plan.used
-  std::optional<Inspection> inspection;  // present iff request.inspect
-  std::vector<int32_t> ids;              // N: the sequence as it stands
-  std::vector<float> confidences;        // G: of each committed canvas position; 0 where none
-  std::vector<int32_t> commit_steps;     // G: step of each commit; -1 where none
-  int32_t next_step = 0;                 // 0..T
+  std::optional<MaskCache> masks;               // present iff plan.used
+  std::optional<Inspection> inspection;         // present iff request.inspect
+  std::optional<RecallMonitor> recall_monitor;  // present iff plan.used and plan.recall_every
+  std::vector<int32_t> ids;                     // N: the sequence as it stands
+  std::vector<float> confidences;     // G: of each committed canvas position; 0 where none
+  std::vector<int32_t> commit_steps;  // G: step of each commit; -1 where none
+  int32_t next_step = 0;              // 0..T
   StepCounts counts;
-  double density = 1.0;  // of the pattern; 1 before it is built
+  RecallCounts recalls;
+  double density = 1.0;      // of the pattern; 1 before it is built
+  int32_t selected_at = -1;  // the step that selected the pattern in use
+  bool refresh_due = false;  // the next sparse step selects instead
+  bool sparse_over = false;  // no step is sparse any more
+  bool switched = false;     // by switch_overlap: the full steps that were left are sparse
+  std::vector<uint64_t> last_pattern;  // of the step before, while a switch may come; else empty
+  std::optional<int32_t> first_sparse_step;
   bool finished = false;
 
   // A sequence before its first step, without its memory on the device. The request must have
@@ -39,7 +56,19 @@ struct Sequence {
   // 1, or 2 with guidance: pass 0 sees the sequence, pass 1 only its canvas.
   int32_t num_passes() const { return request.sampling.cfg_scale > 0 ? 2 : 1; }
 
+  // The kind of the next step: as planned, unless a switch has come or the recall has fallen below
+  // its floor.
+  StepKind NextKind() const;
   bool InspectsNext() const { return inspection && inspection->Wants(next_step); }
+  bool EstimatesNext() const;
+  // Whether the pattern of the next step says if the one after it is sparse.
+  bool ComparesNext() const {
+    return plan.used && plan.switch_overlap && !switched && next_step < plan.select_step;
+  }
+  bool IsBelowFloor(double recall) const;
+  // Takes in what a step of this kind has done to the pattern, the pattern itself where
+  // ComparesNext, and its recall where EstimatesNext.
+  void NoteStep(StepKind kind, std::vector<uint64_t> pattern, std::optional<double> recall);
 
   // The canvas as ids, G of them. Positions in decoding blocks that were never computed because the
   // text ended before them hold the model's first end token.

@@ -38,7 +38,7 @@ kernels::AttentionMode ModeOf(StepKind kind) {
   return kernels::AttentionMode::kFull;
 }
 
-void PackPass(const Sequence& sequence, StepKind kind, int32_t pass, const ModelInfo& model,
+void PackPass(Sequence& sequence, StepKind kind, int32_t pass, const ModelInfo& model,
               int32_t row_alignment, StepBatch& batch) {
   const int64_t num_tokens = static_cast<int64_t>(sequence.ids.size());
   PassPlan plan;
@@ -47,7 +47,10 @@ void PackPass(const Sequence& sequence, StepKind kind, int32_t pass, const Model
   plan.mode = ModeOf(kind);
   if (kind != StepKind::kFull) plan.masks = sequence.masks->Layers(pass);
   if (kind == StepKind::kSelect) plan.selection = SelectionOf(sequence.plan);
-  if (pass == 0 && sequence.InspectsNext()) plan.probe = sequence.inspection->Probe();
+  if (pass == 0 && sequence.InspectsNext()) plan.inspection = sequence.inspection->Probe();
+  if (pass == 0 && sequence.EstimatesNext()) {
+    plan.recall = sequence.recall_monitor->Probe(sequence.request, sequence.next_step);
+  }
   batch.passes.push_back(plan);
 
   // Any valid id will do for the rows of a gap: nothing reads them.
@@ -128,7 +131,7 @@ void AddSequence(SequenceId id, Sequence& sequence, const ModelInfo& model, int3
   BatchEntry entry;
   entry.id = id;
   entry.sequence = &sequence;
-  entry.kind = KindOfStep(sequence.plan, sequence.next_step);
+  entry.kind = sequence.NextKind();
   entry.step = PlanDecodingStep(sequence.request.sampling, sequence.gen_length(),
                                 sequence.next_step, CountMasked(sequence, model.mask_token_id));
 
@@ -203,7 +206,8 @@ void BuildStepBatch(std::map<SequenceId, Sequence>& sequences, const ModelInfo& 
     const bool wanted = chosen.empty() || std::binary_search(chosen.begin(), chosen.end(), id);
     if (!wanted || sequence.finished) continue;
     AddSequence(id, sequence, model, row_alignment, batch);
-    selects = selects || batch.entries.back().kind == StepKind::kSelect || sequence.InspectsNext();
+    selects = selects || batch.entries.back().kind == StepKind::kSelect ||
+              sequence.InspectsNext() || sequence.EstimatesNext();
   }
   PlaceQueries(row_alignment, selects, batch);
 }

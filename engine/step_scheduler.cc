@@ -9,6 +9,8 @@ namespace {
 constexpr int32_t kAutoMinTokens = 1024;  // AUTO is full below
 constexpr int32_t kShortTokens = 1024;    // up to here: small blocks, the larger select ratio
 constexpr int32_t kMediumTokens = 4096;
+constexpr double kRefreshUntil = 0.3;  // of the steps, where a request does not say
+constexpr int32_t kRecallEvery = 4;    // sparse steps, where a request has a floor and does not say
 
 int32_t DefaultBlockSize(int32_t num_tokens) {
   if (num_tokens <= kShortTokens) return 32;
@@ -37,7 +39,15 @@ bool Wanted(SparseMode mode, int32_t num_tokens) {
   return false;
 }
 
+bool Refreshes(const SparsePlan& plan, int32_t step) {
+  if (std::binary_search(plan.refresh_steps.begin(), plan.refresh_steps.end(), step)) return true;
+  return plan.refresh_every > 0 && step < plan.refresh_end &&
+         (step - plan.select_step) % plan.refresh_every == 0;
+}
+
 }  // namespace
+
+int32_t SelectStep(int32_t steps, double skip) { return static_cast<int32_t>(steps * skip) + 1; }
 
 SparsePlan PlanSparse(const Request& request, const ModelInfo& model) {
   const SparseParams& params = request.sparse;
@@ -46,7 +56,7 @@ SparsePlan PlanSparse(const Request& request, const ModelInfo& model) {
   plan.skip = params.skip;
   plan.select = params.select.value_or(DefaultSelect(num_tokens));
   plan.block_size = params.block_size.value_or(DefaultBlockSize(num_tokens));
-  plan.select_step = static_cast<int32_t>(request.sampling.steps * params.skip) + 1;
+  plan.select_step = SelectStep(request.sampling.steps, params.skip);
   plan.num_blocks = CeilDiv(num_tokens, plan.block_size);
   plan.first_canvas_block =
       std::min(CeilDiv(request.canvas.front(), plan.block_size), plan.num_blocks - 1);
@@ -55,6 +65,16 @@ SparsePlan PlanSparse(const Request& request, const ModelInfo& model) {
   plan.scale = static_cast<float>(
       1.0 / std::sqrt(params.scale == SelectionScale::kHeadDim ? model.head_dim : model.num_heads));
   plan.used = Wanted(params.mode, num_tokens) && plan.select_step < request.sampling.steps - 1;
+  plan.refresh_steps = params.refresh_steps;
+  std::sort(plan.refresh_steps.begin(), plan.refresh_steps.end());
+  plan.refresh_steps.erase(std::unique(plan.refresh_steps.begin(), plan.refresh_steps.end()),
+                           plan.refresh_steps.end());
+  plan.refresh_every = params.refresh_every;
+  plan.refresh_end =
+      static_cast<int32_t>(request.sampling.steps * params.refresh_until.value_or(kRefreshUntil));
+  plan.switch_overlap = params.switch_overlap;
+  plan.recall_every = params.recall_every;
+  if (params.recall_floor && params.recall_every == 0) plan.recall_every = kRecallEvery;
   return plan;
 }
 
@@ -68,8 +88,29 @@ kernels::BlockSelection SelectionOf(const SparsePlan& plan) {
 }
 
 StepKind KindOfStep(const SparsePlan& plan, int32_t step) {
-  if (!plan.used || step < plan.select_step) return StepKind::kFull;
-  return step == plan.select_step ? StepKind::kSelect : StepKind::kSparse;
+  if (!plan.used) return StepKind::kFull;
+  if (step < plan.select_step) return plan.switch_overlap ? StepKind::kSelect : StepKind::kFull;
+  return step == plan.select_step || Refreshes(plan, step) ? StepKind::kSelect : StepKind::kSparse;
+}
+
+int32_t CountFullSteps(const SparsePlan& plan, int32_t steps) {
+  if (!plan.used || steps <= plan.select_step) return steps;
+  const auto listed = std::lower_bound(plan.refresh_steps.begin(), plan.refresh_steps.end(), steps);
+  int32_t full = plan.select_step + 1 + static_cast<int32_t>(listed - plan.refresh_steps.begin());
+  const int32_t last = std::min(steps, plan.refresh_end) - 1;
+  if (plan.refresh_every > 0 && last > plan.select_step) {
+    full += (last - plan.select_step) / plan.refresh_every;
+  }
+  return full;
+}
+
+int32_t LeastFullSteps(const SparsePlan& plan, int32_t steps) {
+  const int32_t full = CountFullSteps(plan, steps);
+  if (!plan.used || !plan.switch_overlap) return full;
+  // Two patterns are compared; refreshes come on top.
+  constexpr int32_t kBeforeSwitch = 2;
+  const int32_t before = std::min(steps, plan.select_step + 1);
+  return full - std::max(0, before - kBeforeSwitch);
 }
 
 }  // namespace sparsed::engine

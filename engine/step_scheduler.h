@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "engine/request.h"
 #include "kernels/backend.h"
@@ -24,7 +26,18 @@ struct SparsePlan {
   int32_t keep_prompt = 0;  // min(int(n rho) + 1, n)
   int32_t keep_canvas = 0;  // min(int(n2 rho) + 1, n2), n2 = n - first_canvas_block
   float scale = 0;          // of the scores in the selection softmax
+  // Steps that select anew: those listed, ascending; and each refresh_every steps after
+  // select_step, below refresh_end (refresh_every 0: none).
+  std::vector<int32_t> refresh_steps;
+  int32_t refresh_every = 0;
+  int32_t refresh_end = 0;
+  int32_t recall_every = 0;  // sparse steps between estimates of the recall; 0: none
+  // Steps 0..select_step all select, and the first sparse step may come before: see Sequence.
+  std::optional<double> switch_overlap;
 };
+
+// Pure. The step that selects first, of `steps` with the share `skip` in full attention.
+int32_t SelectStep(int32_t steps, double skip);
 
 // Pure. AUTO is full below 1,024 tokens; a request too short for one sparse step is full as well.
 SparsePlan PlanSparse(const Request& request, const ModelInfo& model);
@@ -32,7 +45,12 @@ SparsePlan PlanSparse(const Request& request, const ModelInfo& model);
 // The plan's rule as a backend takes it.
 kernels::BlockSelection SelectionOf(const SparsePlan& plan);
 
-// Pure. step is 0-based.
+// Pure. step is 0-based. With switch_overlap: where no switch has come yet.
 StepKind KindOfStep(const SparsePlan& plan, int32_t step);
+
+// Pure. How many of the first `steps` steps use full attention, those that select included; with
+// switch_overlap at most. Least: at least, too.
+int32_t CountFullSteps(const SparsePlan& plan, int32_t steps);
+int32_t LeastFullSteps(const SparsePlan& plan, int32_t steps);
 
 }  // namespace sparsed::engine

@@ -91,8 +91,8 @@ struct BlockSelection {
   int32_t keep_prompt = 0;         // in [1, nKV]
   int32_t keep_canvas = 0;         // in [1, nKV - first_canvas_block]
   float scale = 0;                 // of the scores in the selection softmax
-  // Where not null, in the backend's memory, the importances themselves, for tests and inspection:
-  // [H, nQ, nKV] and [H, nQ, nKV - first_canvas_block].
+  // Where not null, in the backend's memory, the importances themselves, for those who look at
+  // them: [H, nQ, nKV] and [H, nQ, nKV - first_canvas_block]; nQ is of the queries asked for.
   float* importance = nullptr;
   float* canvas_importance = nullptr;
 };
@@ -118,7 +118,8 @@ struct QueryRange {
 struct AttentionSequence {
   int64_t first_row = 0;  // of k and v, in the packed rows; a multiple of row_alignment
   int64_t num_tokens = 0;
-  // None: every token asks, and q and out have the rows of k and v. kFullSelect: none.
+  // None: every token asks, and q and out have the rows of k and v. kFullSelect writes the mask's
+  // rows of these queries alone.
   std::optional<QueryRange> queries;
   AttentionMode mode = AttentionMode::kFull;
   BlockMaskView mask;        // kFullSelect writes it, kSparse reads it

@@ -169,6 +169,16 @@ void ActiveRequest::FillReport(const engine::Sequence& sequence,
   sparse->set_skip(static_cast<float>(sequence.plan.skip));
   sparse->set_select(static_cast<float>(sequence.plan.select));
   sparse->set_density(static_cast<float>(sequence.density));
+  if (sequence.first_sparse_step) {
+    sparse->set_first_sparse_step(static_cast<uint32_t>(*sequence.first_sparse_step));
+  }
+  const engine::RecallCounts& recalls = sequence.recalls;
+  if (recalls.estimates > 0) {
+    sparse->set_recall(static_cast<float>(recalls.sum / recalls.estimates));
+    sparse->set_lowest_recall(static_cast<float>(recalls.lowest));
+    sparse->set_recall_estimates(static_cast<uint32_t>(recalls.estimates));
+    sparse->set_estimates_below_floor(static_cast<uint32_t>(recalls.below_floor));
+  }
   if (sequence.masks) {
     sparse->set_mask_cache_bytes(static_cast<uint64_t>(sequence.masks->bytes()));
   }

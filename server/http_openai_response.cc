@@ -167,6 +167,7 @@ Json OpenAiAnswer::Report(const v1::GenerateResponse& result) const {
                  {"select_steps", result.usage().select_steps()},
                  {"sparse_steps", result.usage().sparse_steps()}};
   if (result.sparse().used()) report["density"] = result.sparse().density();
+  if (result.sparse().has_recall()) report["recall"] = result.sparse().recall();
   for (const v1::TokenDetail& token : result.tokens()) {
     report["tokens"].push_back({{"id", token.id()},
                                 {"text", PieceOf(token.id())},

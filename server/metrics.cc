@@ -28,6 +28,10 @@ const Buckets& ShareBuckets() {
   static const Buckets buckets = {.05, .1, .2, .3, .4, .5, .6, .7, .8, .9, 1};
   return buckets;
 }
+const Buckets& RecallBuckets() {
+  static const Buckets buckets = {.25, .5, .6, .7, .8, .85, .9, .95, .98, .99, 1};
+  return buckets;
+}
 const Buckets& CountBuckets() {
   static const Buckets buckets = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
   return buckets;
@@ -107,6 +111,11 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
   mask_density_ =
       OneHistogram(r, "sparsed_mask_density_ratio",
                    "Share of the key blocks that a request's pattern keeps.", ShareBuckets());
+  recall_ = OneHistogram(r, "sparsed_recall_ratio",
+                         "Estimated share of the attention that a pattern in use covers.",
+                         RecallBuckets());
+  below_floor_ = OneCounter(r, "sparsed_recall_below_floor_total",
+                            "Estimates below the recall_floor of their requests.");
   Family<Histogram>& steps =
       Histograms(r, "sparsed_step_seconds", "Time of a step, by the dearest attention in it.");
   const char* phases[] = {"full", "select", "sparse"};
@@ -152,6 +161,10 @@ void Metrics::StepDone(engine::StepKind phase, double seconds, int64_t sequences
 }
 
 void Metrics::PatternBuilt(double density) { mask_density_->Observe(density); }
+void Metrics::RecallEstimated(double recall, bool below_floor) {
+  recall_->Observe(recall);
+  if (below_floor) below_floor_->Increment();
+}
 void Metrics::WastedSteps(int64_t steps) { wasted_steps_->Increment(static_cast<double>(steps)); }
 void Metrics::SlowClients(int64_t streams) {
   slow_clients_->Increment(static_cast<double>(streams));

@@ -43,6 +43,8 @@ class Metrics {
   void StepDone(engine::StepKind phase, double seconds, int64_t sequences, int64_t committed);
   // density: of the pattern that a step has just built.
   void PatternBuilt(double density);
+  // recall: as a step has estimated it. below_floor: of the request.
+  void RecallEstimated(double recall, bool below_floor);
   void WastedSteps(int64_t steps);
   void SlowClients(int64_t streams);
   // What sparsed_mask_cache_usage_ratio is a ratio of. Before SetRunning.
@@ -84,6 +86,7 @@ class Metrics {
   prometheus::Counter* wasted_steps_;
   prometheus::Counter* slow_clients_;
   prometheus::Counter* sat_out_;
+  prometheus::Counter* below_floor_;
   prometheus::Histogram* queue_seconds_;
   prometheus::Histogram* inference_seconds_;
   prometheus::Histogram* e2e_seconds_;
@@ -92,6 +95,7 @@ class Metrics {
   prometheus::Histogram* batch_size_;
   prometheus::Histogram* committed_tokens_;
   prometheus::Histogram* mask_density_;
+  prometheus::Histogram* recall_;
   prometheus::Histogram* step_seconds_[3];  // by StepKind
 
   mutable std::mutex mu_;

@@ -108,6 +108,50 @@ void ReadSchedule(const v1::SamplingOptions& options, uint64_t canvas_tokens,
   params.steps = static_cast<int32_t>(steps);
 }
 
+// What an int32 does not hold is larger than any number of steps, too.
+int32_t ToStep(uint32_t step) {
+  constexpr uint32_t kLargest = std::numeric_limits<int32_t>::max();
+  return static_cast<int32_t>(std::min(step, kLargest));
+}
+
+// The engine compares the steps with those that there are.
+void ReadRefreshes(const v1::SparseOptions& options, engine::SparseParams& params,
+                   Violations& violations) {
+  for (const uint32_t step : options.refresh_steps()) {
+    params.refresh_steps.push_back(ToStep(step));
+  }
+  if (options.has_refresh_every() && options.refresh_every() == 0) {
+    violations.Add("sparse.refresh_every", "is 0; at least 1 is needed");
+  }
+  params.refresh_every = ToStep(options.refresh_every());
+  if (!options.has_refresh_until()) return;
+  const float until = options.refresh_until();
+  if (!(until > 0 && until <= 1)) {
+    violations.Add("sparse.refresh_until", until, " is not a number above 0 and at most 1");
+  }
+  params.refresh_until = WidenDecimal(until);
+}
+
+void ReadRecall(const v1::SparseOptions& options, engine::SparseParams& params,
+                Violations& violations) {
+  if (options.has_recall_every() && options.recall_every() == 0) {
+    violations.Add("sparse.recall_every", "is 0; at least 1 is needed");
+  }
+  params.recall_every = ToStep(options.recall_every());
+  if (options.has_recall_floor()) {
+    CheckRange("sparse.recall_floor", options.recall_floor(), 0, 1, violations);
+    params.recall_floor = WidenDecimal(options.recall_floor());
+  }
+  if (!v1::FloorAction_IsValid(options.below_floor())) {
+    violations.Add("sparse.below_floor", static_cast<int>(options.below_floor()),
+                   " is no known value");
+  } else if (options.below_floor() != v1::FLOOR_ACTION_UNSPECIFIED && !options.has_recall_floor()) {
+    violations.Add("sparse.below_floor", "is for recall_floor only");
+  } else if (options.below_floor() == v1::FLOOR_ACTION_FULL) {
+    params.below_floor = engine::FloorAction::kFull;
+  }
+}
+
 }  // namespace
 
 v1::Remasking ToProto(engine::Remasking remasking) {
@@ -161,6 +205,15 @@ engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& vi
       violations.Add("sparse.block_size", size, " is not 32, 64 or 128");
     }
     params.block_size = static_cast<int32_t>(size);
+  }
+  ReadRefreshes(options, params, violations);
+  ReadRecall(options, params, violations);
+  if (options.has_switch_overlap()) {
+    const float overlap = options.switch_overlap();
+    if (!(overlap > 0 && overlap <= 1)) {
+      violations.Add("sparse.switch_overlap", overlap, " is not a number above 0 and at most 1");
+    }
+    params.switch_overlap = WidenDecimal(overlap);
   }
   if (!v1::SelectionScale_IsValid(options.scale())) {
     violations.Add("sparse.scale", static_cast<int>(options.scale()), " is no known value");

@@ -109,7 +109,7 @@ StepCostFit StepCosts::Fit() const {
 }
 
 double StepCosts::LeastSeconds(const RequestWork& work) const {
-  const int32_t full = std::min(work.least_steps, work.full_steps);
+  const int32_t full = work.least_full_steps;
   const int32_t sparse = work.least_steps - full;
   const std::lock_guard lock(mu_);
   const double seconds =

@@ -167,6 +167,9 @@ void StepLoop::Deliver(std::vector<engine::SequenceStep> steps, double seconds) 
     }
     const engine::Sequence& sequence = *parts_.engine->Find(step.id);
     if (step.kind == engine::StepKind::kSelect) parts_.metrics->PatternBuilt(sequence.density);
+    if (step.recall) {
+      parts_.metrics->RecallEstimated(*step.recall, sequence.IsBelowFloor(*step.recall));
+    }
     request.OnStep(step, sequence, seconds, now);
     if (const auto first = request.TakeFirstBlockSeconds()) parts_.metrics->FirstBlock(*first);
     if (request.done()) Complete(it, now);

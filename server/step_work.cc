@@ -26,10 +26,11 @@ RequestWork WorkOf(const engine::Request& request, const engine::ModelInfo& mode
   const engine::SparsePlan plan = engine::PlanSparse(request, model);
   const engine::SamplingParams& sampling = request.sampling;
   RequestWork work;
-  work.full_steps = plan.used ? plan.select_step + 1 : sampling.steps;
+  work.full_steps = engine::CountFullSteps(plan, sampling.steps);
   work.sparse_steps = sampling.steps - work.full_steps;
   const int32_t blocks = static_cast<int32_t>(request.canvas.size()) / sampling.block_length;
   work.least_steps = may_end_early ? sampling.steps / std::max(1, blocks) : sampling.steps;
+  work.least_full_steps = engine::LeastFullSteps(plan, work.least_steps);
   const auto rows = static_cast<double>(batch_tokens);
   const double pairs = FullPairs(request);
   work.full = {rows, pairs};
@@ -40,9 +41,12 @@ RequestWork WorkOf(const engine::Request& request, const engine::ModelInfo& mode
 
 StepWork NextStepWork(const engine::Sequence& sequence, int64_t batch_tokens) {
   StepWork work = {static_cast<double>(batch_tokens), FullPairs(sequence.request)};
-  // The density is measured when the pattern is built, in the step before the first sparse one.
-  if (engine::KindOfStep(sequence.plan, sequence.next_step) == engine::StepKind::kSparse) {
+  // The density is measured when the pattern is built, in a step before each sparse one.
+  if (sequence.NextKind() == engine::StepKind::kSparse) {
     work.pairs *= sequence.density;
+  }
+  if (sequence.EstimatesNext()) {
+    work.pairs += static_cast<double>(engine::RecallMonitor::kQueries * sequence.ids.size());
   }
   if (sequence.InspectsNext()) work.pairs += FullPairs(sequence.request) / sequence.num_passes();
   return work;

@@ -20,13 +20,14 @@ struct StepWork {
 
 // A whole request, known before it starts.
 struct RequestWork {
-  int32_t full_steps = 0;  // with full attention, the selecting one included
+  int32_t full_steps = 0;  // with full attention, those that select included
   int32_t sparse_steps = 0;
   // It does not end before: the first decoding block's steps where its text may end early.
   int32_t least_steps = 0;
-  StepWork full;          // each
-  StepWork sparse;        // each, as the select ratio says
-  StepWork least_sparse;  // each, at the least: a pattern may keep less than its ratio
+  int32_t least_full_steps = 0;  // of these, with full attention
+  StepWork full;                 // each
+  StepWork sparse;               // each, as the select ratio says
+  StepWork least_sparse;         // each, at the least: a pattern may keep less than its ratio
 };
 
 // batch_tokens: as Engine::Estimate says. may_end_early: by an end token or a stop string.

@@ -243,6 +243,9 @@ std::string RenderSummary(const v1::GenerateResponse& response, int columns) {
   if (response.sparse().used()) {
     parts.push_back(absl::StrFormat("density %.0f%%", response.sparse().density() * 100));
   }
+  if (response.sparse().has_recall()) {
+    parts.push_back(absl::StrFormat("recall %.1f%%", response.sparse().recall() * 100));
+  }
   constexpr const char* kSeparator = " · ";
   std::string summary;
   int used = 0;

@@ -21,6 +21,9 @@ const std::map<std::string, v1::SparseMode> kSparseFlagValues = {
 const std::map<std::string, v1::SelectionScale> kScales = {
     {"head-dim", v1::SELECTION_SCALE_HEAD_DIM}, {"n-heads", v1::SELECTION_SCALE_N_HEADS}};
 
+const std::map<std::string, v1::FloorAction> kFloorActions = {
+    {"full", v1::FLOOR_ACTION_FULL}, {"refresh", v1::FLOOR_ACTION_REFRESH}};
+
 // An option whose values have names; --help lists the names alone.
 template <class Enum>
 void AddNamed(CLI::App& command, const std::string& flag, std::optional<Enum>& value,
@@ -77,6 +80,38 @@ void AddSamplingFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
   }
 }
 
+// Sparse attention that selects more than once, watches what it loses, or decides when it begins.
+void AddAdaptiveFlags(CLI::App& command, RequestFlags& flags) {
+  command
+      .add_option("--refresh-steps", flags.refresh_steps,
+                  "Steps that select the blocks anew, with commas between them")
+      ->type_name("N,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command
+      .add_option("--refresh-every", flags.refresh_every,
+                  "Select the blocks anew every so many steps after the first selection")
+      ->type_name("N");
+  command
+      .add_option("--refresh-until", flags.refresh_until,
+                  "Within this first share of the steps only (default 0.3)")
+      ->type_name("X");
+  command
+      .add_option("--recall-every", flags.recall_every,
+                  "Estimate the recall every so many sparse steps (default: never, 4 with a floor)")
+      ->type_name("N");
+  command
+      .add_option("--recall-floor", flags.recall_floor,
+                  "Act where an estimate is below (default: do nothing)")
+      ->type_name("X");
+  AddNamed(command, "--below-floor", flags.below_floor, kFloorActions,
+           "Select the blocks anew, or go on in full attention (default refresh)");
+  command
+      .add_option("--switch-overlap", flags.switch_overlap,
+                  "Sparse once two steps in a row select blocks that overlap by this share")
+      ->type_name("X");
+}
+
 }  // namespace
 
 void AddSparseFlag(CLI::App& command, std::optional<v1::SparseMode>& mode) {
@@ -95,6 +130,7 @@ void AddRequestFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
       ->type_name("N");
   AddNamed(command, "--scale", flags.scale, kScales,
            "Scale of the scores when blocks are chosen (default head-dim)");
+  AddAdaptiveFlags(command, flags);
   command.add_option("--priority", flags.priority, "Higher is served first (default 0)")
       ->type_name("N");
   command.add_option("--request-id", flags.request_id, "Id of the request (default: the server's)")
@@ -135,6 +171,13 @@ v1::GenerateRequest ToRequest(const RequestFlags& flags) {
   if (flags.select) sparse.set_select(*flags.select);
   if (flags.block_size) sparse.set_block_size(*flags.block_size);
   if (flags.scale) sparse.set_scale(*flags.scale);
+  for (const uint32_t step : flags.refresh_steps) sparse.add_refresh_steps(step);
+  if (flags.refresh_every) sparse.set_refresh_every(*flags.refresh_every);
+  if (flags.refresh_until) sparse.set_refresh_until(*flags.refresh_until);
+  if (flags.recall_every) sparse.set_recall_every(*flags.recall_every);
+  if (flags.recall_floor) sparse.set_recall_floor(*flags.recall_floor);
+  if (flags.below_floor) sparse.set_below_floor(*flags.below_floor);
+  if (flags.switch_overlap) sparse.set_switch_overlap(*flags.switch_overlap);
   if (flags.priority) request.set_priority(*flags.priority);
   request.set_request_id(flags.request_id);
   request.set_token_confidences(flags.token_confidences);

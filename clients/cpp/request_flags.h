@@ -34,6 +34,13 @@ struct RequestFlags {
   std::optional<float> select;
   std::optional<uint32_t> block_size;
   std::optional<v1::SelectionScale> scale;
+  std::vector<uint32_t> refresh_steps;
+  std::optional<uint32_t> refresh_every;
+  std::optional<float> refresh_until;
+  std::optional<uint32_t> recall_every;
+  std::optional<float> recall_floor;
+  std::optional<v1::FloorAction> below_floor;
+  std::optional<float> switch_overlap;
   std::optional<int32_t> priority;
   std::string request_id;
   bool token_confidences = false;

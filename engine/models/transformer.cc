@@ -44,17 +44,23 @@ std::vector<kernels::AttentionSequence> LastAttentionSequences(const PackedBatch
   return sequences;
 }
 
-std::vector<kernels::AttentionSequence> ProbeSequences(const PackedBatch& batch, int32_t layer) {
+// probe: which of the passes' probes.
+std::vector<kernels::AttentionSequence> ProbeSequences(const PackedBatch& batch, int32_t layer,
+                                                       ProbePlan PassPlan::*probe) {
   std::vector<kernels::AttentionSequence> sequences;
   for (const PassPlan& pass : batch.passes) {
-    if (pass.probe.masks.empty() || pass.probe.masks[layer].bits == nullptr) continue;
+    const ProbePlan& plan = pass.*probe;
+    if (plan.masks.empty() || plan.masks[layer].bits == nullptr) continue;
     kernels::AttentionSequence& sequence = sequences.emplace_back();
     sequence.first_row = pass.first_row;
     sequence.num_tokens = pass.num_tokens;
     sequence.mode = kernels::AttentionMode::kFullSelect;
-    sequence.mask = pass.probe.masks[layer];
-    sequence.selection = pass.probe.selection;
-    sequence.selection.importance = pass.probe.importances[layer];
+    sequence.mask = plan.masks[layer];
+    sequence.selection = plan.selection;
+    sequence.selection.importance = plan.importances[layer];
+    if (plan.queries.empty()) continue;
+    sequence.queries = plan.queries[layer];
+    sequence.queries->first_row = pass.first_row + sequence.queries->first_token;
   }
   return sequences;
 }
@@ -113,9 +119,13 @@ absl::Status TransformerModel::NormHeads(kernels::Backend& backend,
 
 absl::Status TransformerModel::ProbeLayer(kernels::Backend& backend, const PackedBatch& batch,
                                           int32_t layer, Workspace& workspace) const {
-  const std::vector<kernels::AttentionSequence> sequences = ProbeSequences(batch, layer);
-  if (sequences.empty()) return absl::OkStatus();
-  return Attend(backend, sequences, batch.num_rows, batch.num_rows, workspace);
+  // One after the other: both write rows of the same output.
+  for (const auto probe : {&PassPlan::inspection, &PassPlan::recall}) {
+    const std::vector<kernels::AttentionSequence> sequences = ProbeSequences(batch, layer, probe);
+    if (sequences.empty()) continue;
+    SPARSED_RETURN_IF_ERROR(Attend(backend, sequences, batch.num_rows, batch.num_rows, workspace));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status TransformerModel::Attend(kernels::Backend& backend,

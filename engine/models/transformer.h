@@ -111,7 +111,7 @@ class TransformerModel : public Model {
                          Workspace& workspace) const;
   absl::Status LastQueriesKeysValues(kernels::Backend& backend, const PackedBatch& batch,
                                      Workspace& workspace) const;
-  // What inspected passes select in this layer; its output is overwritten by Attend.
+  // What passes that are looked into select in this layer; its output is overwritten by Attend.
   absl::Status ProbeLayer(kernels::Backend& backend, const PackedBatch& batch, int32_t layer,
                           Workspace& workspace) const;
   absl::Status Attend(kernels::Backend& backend, std::span<const kernels::AttentionSequence> rows,

@@ -46,9 +46,6 @@ absl::Status CheckQueries(const AttentionSequence& sequence, const AttentionPara
   if (queries.first_row < 0 || queries.first_row + queries.num_tokens > params.q.rows) {
     return ShapeError("Attention", "queries lie outside of the rows of q");
   }
-  if (sequence.queries.has_value() && sequence.mode == AttentionMode::kFullSelect) {
-    return ShapeError("Attention", "a selection needs all queries");
-  }
   return absl::OkStatus();
 }
 
@@ -237,7 +234,10 @@ void AttentionRunner::RunTask(const AttentionParams& params, const VectorOps& op
     ops.attend_tile(args);
     if (select) scratch.importance.AddTile(ops, args.rows);
   }
-  if (select) scratch.importance.Finish(sequence, place.head, place.block);
+  if (select) {
+    const int64_t row = place.head * plan.num_blocks + place.block - plan.first_block;
+    scratch.importance.Finish(sequence, place.head, place.block, row);
+  }
 }
 
 }  // namespace sparsed::kernels

@@ -72,9 +72,9 @@ void BlockImportance::AddTile(const VectorOps& ops, int rows) {
   }
 }
 
-void BlockImportance::Finish(const AttentionSequence& sequence, int64_t head, int64_t block) {
+void BlockImportance::Finish(const AttentionSequence& sequence, int64_t head, int64_t block,
+                             int64_t row) {
   const float size = static_cast<float>(sequence.mask.block_size);
-  const int64_t row = head * sequence.mask.num_blocks + block;
   const auto finish = [&](std::vector<float>& values, float* copy) {
     for (float& value : values) value /= size * size;
     if (copy != nullptr) {

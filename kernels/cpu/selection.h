@@ -25,8 +25,9 @@ class BlockImportance {
   // Points the selection fields of `args` to this object's memory. scale: of the attention.
   void Begin(const AttentionSequence& sequence, float scale, AttendTileArgs& args);
   void AddTile(const VectorOps& ops, int rows);
-  // Writes the mask row, and the importances where the sequence asks for them.
-  void Finish(const AttentionSequence& sequence, int64_t head, int64_t block);
+  // Writes the mask row, and the importances where the sequence asks for them: as row `row` of
+  // them.
+  void Finish(const AttentionSequence& sequence, int64_t head, int64_t block, int64_t row);
 
  private:
   PanelMassArgs panels_;

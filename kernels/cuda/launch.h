@@ -110,9 +110,10 @@ struct AttentionItemRange {
   int32_t first_canvas_block = 0;
   int32_t keep_prompt = 0;
   int32_t keep_canvas = 0;
-  float selection_ratio = 1;           // selection scale over attention scale
-  float* importance = nullptr;         // [H, nQ, nKV] or null
-  float* canvas_importance = nullptr;  // [H, nQ, nKV - first_canvas_block] or null
+  float selection_ratio = 1;  // selection scale over attention scale
+  // Of the query blocks asked for: [H, nQ, nKV] or null, [H, nQ, nKV - first_canvas_block] or null.
+  float* importance = nullptr;
+  float* canvas_importance = nullptr;
 };
 
 constexpr int kMaxAttentionSequences = 32;  // of one launch: they travel as kernel arguments

@@ -122,6 +122,9 @@ __device__ void Select(const AttentionItemRange& s, const Item& item, const Sele
   const int words = (n + 63) / 64;
   const int first_block = item.tile * kItemRows / s.block_size;
   const int blocks = min(kItemRows / s.block_size, n - first_block);
+  // Importances are copied out as rows of the blocks asked for.
+  const int first_asked = s.first_tile * kItemRows / s.block_size;
+  const int asked = min(s.num_tiles * kItemRows / s.block_size, n - first_asked);
 #pragma unroll 1  // as most loops here: registers are few beside the Hopper kernel's consumers
   for (int side = 0; side < 2; ++side) {
     const int first = side == 0 ? 0 : s.first_canvas_block;
@@ -141,7 +144,11 @@ __device__ void Select(const AttentionItemRange& s, const Item& item, const Sele
       }
       if (copy != nullptr) {
 #pragma unroll 1
-        for (int j = lane; j < n - first; j += 32) copy[row * (n - first) + j] = row_values[j];
+        for (int j = lane; j < n - first; j += 32) {
+          const int64_t copy_row =
+              static_cast<int64_t>(item.head) * asked + first_block - first_asked + block;
+          copy[copy_row * (n - first) + j] = row_values[j];
+        }
       }
     }
   }

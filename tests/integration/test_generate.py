@@ -114,6 +114,40 @@ def test_sparse_report(client):
     assert (usage.full_steps, usage.select_steps, usage.sparse_steps) == (4, 1, 11)
 
 
+def adaptive(client, **options):
+    return client.generate(g.GenerateRequest(
+        prompt="one two three four five six seven eight nine ten " * 12,
+        sampling=g.SamplingOptions(gen_length=64, steps=16, stop_at_end=False),
+        sparse=g.SparseOptions(mode=g.SPARSE_MODE_SPARSED, select=0.3, block_size=32, **options)))
+
+
+def test_sparse_attention_that_adapts_says_what_it_did(client):
+    plain = adaptive(client)
+    assert plain.sparse.first_sparse_step == 5
+    assert not plain.sparse.HasField("recall") and plain.sparse.recall_estimates == 0
+
+    watched = adaptive(client, recall_every=2)
+    assert watched.token_ids == plain.token_ids
+    assert watched.sparse.recall_estimates == 5
+    assert 0 < watched.sparse.lowest_recall <= watched.sparse.recall < 1
+    assert watched.sparse.estimates_below_floor == 0
+
+    usage = adaptive(client, refresh_every=3, refresh_until=1).usage
+    assert (usage.full_steps, usage.select_steps, usage.sparse_steps) == (4, 4, 8)
+
+    guarded = adaptive(client, recall_every=2, recall_floor=1)
+    usage = guarded.usage  # steps 7, 10 and 13 select after estimates at 6, 9, 12 and 15
+    assert (usage.full_steps, usage.select_steps, usage.sparse_steps) == (4, 4, 8)
+    assert guarded.sparse.estimates_below_floor == guarded.sparse.recall_estimates == 4
+    usage = adaptive(client, recall_every=2, recall_floor=1, below_floor=g.FLOOR_ACTION_FULL).usage
+    assert (usage.full_steps, usage.select_steps, usage.sparse_steps) == (13, 1, 2)
+
+    switched = adaptive(client, skip=0.5, switch_overlap=0.01)
+    assert switched.sparse.first_sparse_step == 2
+    assert (switched.usage.full_steps, switched.usage.select_steps) == (0, 2)
+    assert adaptive(client, skip=0.5, switch_overlap=1).usage.sparse_steps <= 8
+
+
 def test_the_seed_is_returned_and_reproduces(client):
     sampling = g.SamplingOptions(gen_length=32, steps=4, temperature=1.0)
     first = client.generate(g.GenerateRequest(prompt="A story:", sampling=sampling))

@@ -54,7 +54,9 @@ def test_the_documented_metrics_exist_and_move():
         look()
         # All phases of SparseD; what ran, what was refused, what was left, what was not read.
         sparse = short_request(sparse=g.SparseOptions(
-            mode=g.SPARSE_MODE_SPARSED, block_size=32, skip=0.25))
+            mode=g.SPARSE_MODE_SPARSED, block_size=32, skip=0.25, select=0.1, recall_every=1,
+            recall_floor=1))
+        sparse.prompt = "The river flows through the old town. " * 20
         sparse.sampling.steps = 16
         assert client.generate(sparse).usage.sparse_steps > 0
         failure_of(lambda: client.generate(g.GenerateRequest()))

@@ -35,9 +35,23 @@ void ZeroRows(const kernels::TensorView& view) {
   }
 }
 
-void SelectEvenBlocks(const kernels::BlockMaskView& mask) {
+// The query blocks that are asked for: [first, last).
+struct QueryBlocks {
+  int32_t first = 0;
+  int32_t last = 0;
+};
+
+QueryBlocks BlocksOf(const kernels::AttentionSequence& sequence) {
+  const kernels::BlockMaskView& mask = sequence.mask;
+  if (!sequence.queries) return {0, mask.num_blocks};
+  const int64_t end = sequence.queries->first_token + sequence.queries->num_tokens;
+  return {static_cast<int32_t>(sequence.queries->first_token / mask.block_size),
+          static_cast<int32_t>((end + mask.block_size - 1) / mask.block_size)};
+}
+
+void SelectEvenBlocks(const kernels::BlockMaskView& mask, const QueryBlocks& queries) {
   for (int32_t head = 0; head < mask.num_heads; ++head) {
-    for (int32_t query = 0; query < mask.num_blocks; ++query) {
+    for (int32_t query = queries.first; query < queries.last; ++query) {
       uint64_t* row = mask.Row(head, query);
       std::fill(row, row + mask.WordsPerRow(), 0);
       for (int32_t key = 0; key < mask.num_blocks; ++key) {
@@ -48,11 +62,12 @@ void SelectEvenBlocks(const kernels::BlockMaskView& mask) {
 }
 
 // All mass on the blocks before the last one, where there are more, in equal parts.
-void FillImportance(const kernels::AttentionSequence& sequence) {
+void FillImportance(const kernels::AttentionSequence& sequence, const QueryBlocks& queries) {
   float* importance = sequence.selection.importance;
   if (importance == nullptr) return;
   const int32_t n = sequence.mask.num_blocks;
-  for (int64_t i = 0; i < int64_t{sequence.mask.num_heads} * n * n; ++i) {
+  const int64_t rows = int64_t{sequence.mask.num_heads} * (queries.last - queries.first);
+  for (int64_t i = 0; i < rows * n; ++i) {
     importance[i] = n > 1 && i % n == n - 1 ? 0.0f : 1.0f / static_cast<float>(n);
   }
 }
@@ -223,7 +238,6 @@ absl::Status FakeBackend::Attention(const kernels::AttentionParams& params) {
     if (sequence.queries.has_value()) {
       const kernels::QueryRange& queries = *sequence.queries;
       const int64_t end = queries.first_token + queries.num_tokens;
-      SPARSED_CHECK(sequence.mode != kernels::AttentionMode::kFullSelect, "selection of a range");
       SPARSED_CHECK(queries.first_row % options_.row_alignment == 0, "queries not aligned");
       SPARSED_CHECK(queries.first_token % kernels::kQueryTileTokens == 0 &&
                         (end % kernels::kQueryTileTokens == 0 || end == sequence.num_tokens),
@@ -233,8 +247,8 @@ absl::Status FakeBackend::Attention(const kernels::AttentionParams& params) {
                     "queries beyond their sequence or the output");
     }
     if (sequence.mode == kernels::AttentionMode::kFullSelect) {
-      SelectEvenBlocks(sequence.mask);
-      FillImportance(sequence);
+      SelectEvenBlocks(sequence.mask, BlocksOf(sequence));
+      FillImportance(sequence, BlocksOf(sequence));
     }
   }
   return Call("Attention");

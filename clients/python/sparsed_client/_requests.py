@@ -48,6 +48,13 @@ class Options(TypedDict, total=False):
     select: float | None
     block_size: int | None
     scale: str | None
+    refresh_steps: Sequence[int] | None
+    refresh_every: int | None
+    refresh_until: float | None
+    recall_every: int | None
+    recall_floor: float | None
+    below_floor: str | None
+    switch_overlap: float | None
     # GenerateRequest
     model: str | None
     request_id: str | None

@@ -46,6 +46,10 @@ class SparseReport:
     density: float
     mask_cache_bytes: int
     recall: float | None
+    lowest_recall: float | None
+    recall_estimates: int
+    estimates_below_floor: int
+    first_sparse_step: int | None
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,13 @@ TEST_CASE("every flag reaches its field") {
                               "--select=0.3",
                               "--block-size=64",
                               "--scale=n-heads",
+                              "--refresh-steps=9,12",
+                              "--refresh-every=4",
+                              "--refresh-until=0.5",
+                              "--recall-every=3",
+                              "--recall-floor=0.75",
+                              "--below-floor=full",
+                              "--switch-overlap=0.8",
                               "--priority=-3",
                               "--request-id=r1",
                               "--model=nano",
@@ -81,6 +88,14 @@ TEST_CASE("every flag reaches its field") {
   CHECK(request->sparse().select() == 0.3f);
   CHECK(request->sparse().block_size() == 64);
   CHECK(request->sparse().scale() == v1::SELECTION_SCALE_N_HEADS);
+  REQUIRE(request->sparse().refresh_steps_size() == 2);
+  CHECK(request->sparse().refresh_steps(1) == 12);
+  CHECK(request->sparse().refresh_every() == 4);
+  CHECK(request->sparse().refresh_until() == 0.5f);
+  CHECK(request->sparse().recall_every() == 3);
+  CHECK(request->sparse().recall_floor() == 0.75f);
+  CHECK(request->sparse().below_floor() == v1::FLOOR_ACTION_FULL);
+  CHECK(request->sparse().switch_overlap() == 0.8f);
   CHECK(request->priority() == -3);
   CHECK(request->request_id() == "r1");
   CHECK(request->model() == "nano");

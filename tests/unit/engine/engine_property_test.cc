@@ -84,6 +84,18 @@ Request RandomRequest(std::mt19937& random, const ModelInfo& model) {
   request.sparse.block_size = Pick(random, {32, 64, 128});
   request.sparse.scale = Pick(random, {SelectionScale::kHeadDim, SelectionScale::kNumHeads});
   if (random() % 4 == 0) MakeHoles(random, model.predicts_next, request);
+  if (random() % 2 == 0) {
+    request.sparse.refresh_every = 2 + static_cast<int32_t>(random() % 3);
+    request.sparse.refresh_until = 1;
+  }
+  if (random() % 2 == 0) {
+    request.sparse.switch_overlap = Pick(random, {0.3, 0.6, 0.9});
+  }
+  if (random() % 2 == 0) {
+    request.sparse.recall_every = 1 + static_cast<int32_t>(random() % 3);
+    request.sparse.recall_floor = Pick(random, {0.3, 0.6, 0.9});
+    request.sparse.below_floor = Pick(random, {FloorAction::kRefresh, FloorAction::kFull});
+  }
   return request;
 }
 

@@ -234,6 +234,28 @@ TEST_CASE("A full step shows what a request that selects there selects") {
   }
 }
 
+TEST_CASE("The recall after a refresh is that of the new pattern") {
+  auto engine = MakeTinyCpuEngine(2);
+  Request request = SparseRequest();
+  request.sparse.refresh_steps = {9};
+  request.inspect = InspectParams{{}, {}, {8, 9, 10}, true};
+  const std::vector<InspectedStep> inspected = Inspect(*engine, request);
+  REQUIRE(StepsOf(inspected) == std::vector<int32_t>{kSelectStep, 8, 9, 10});
+  REQUIRE(inspected[2].kind == StepKind::kSelect);
+  REQUIRE(inspected[3].kind == StepKind::kSparse);
+  bool differ = false;
+  for (size_t i = 0; i < inspected[0].heads.size(); ++i) {
+    const InspectedHead& before = inspected[1].heads[i];
+    const InspectedHead& refresh = inspected[2].heads[i];
+    const InspectedHead& after = inspected[3].heads[i];
+    REQUIRE(before.recall == KeptShare(before.importance, inspected[0].heads[i].kept, kBlocks));
+    REQUIRE(refresh.recall == refresh.fresh_recall);
+    REQUIRE(after.recall == KeptShare(after.importance, refresh.kept, kBlocks));
+    differ = differ || refresh.kept != inspected[0].heads[i].kept;
+  }
+  REQUIRE(differ);
+}
+
 TEST_CASE("An inspected request finds the same in company, and its company what it finds alone") {
   auto engine = MakeTinyCpuEngine(2);
   Request request = SparseRequest();

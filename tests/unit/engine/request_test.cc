@@ -134,6 +134,87 @@ TEST_CASE("Scale violations name field, value and limit, NaN and infinity includ
   for (const Row& row : rows) Require(row);
 }
 
+TEST_CASE("Refreshes come after the first selection, before the end, by one of two schedules") {
+  Request request = Valid();
+  const int32_t steps = request.sampling.steps;
+  const int32_t first = SelectStep(steps, request.sparse.skip);
+  request.sparse.refresh_steps = {steps - 1, first + 1};
+  REQUIRE(CheckRequest(request, TestInfo()).empty());
+  const std::string last_text = std::to_string(steps);
+  const std::string first_text = std::to_string(first);
+  const Row rows[] = {
+      {"too early",
+       [=](Request& r) {
+         r.sparse.refresh_steps = {first + 1, first};
+       },
+       "sparse.refresh_steps[1]",
+       {first_text, last_text}},
+      {"too late",
+       [=](Request& r) { r.sparse.refresh_steps = {steps}; },
+       "sparse.refresh_steps[0]",
+       {last_text, first_text}},
+      {"negative",
+       [](Request& r) { r.sparse.refresh_steps = {-1}; },
+       "sparse.refresh_steps[0]",
+       {"-1"}},
+      {"too many",
+       [=](Request& r) { r.sparse.refresh_steps.assign(257, first + 1); },
+       "sparse.refresh_steps",
+       {"257", "256"}},
+      {"both",
+       [=](Request& r) {
+         r.sparse.refresh_steps = {first + 1};
+         r.sparse.refresh_every = 2;
+       },
+       "sparse.refresh_every",
+       {"refresh_steps"}},
+      {"every", [](Request& r) { r.sparse.refresh_every = -1; }, "sparse.refresh_every", {"-1"}},
+      {"until",
+       [](Request& r) {
+         r.sparse.refresh_every = 1;
+         r.sparse.refresh_until = 1.5;
+       },
+       "sparse.refresh_until",
+       {"1.5", "(0, 1]"}},
+      {"until NaN",
+       [](Request& r) {
+         r.sparse.refresh_every = 1;
+         r.sparse.refresh_until = kNan;
+       },
+       "sparse.refresh_until",
+       {"nan"}},
+      {"until what",
+       [](Request& r) { r.sparse.refresh_until = 0.5; },
+       "sparse.refresh_until",
+       {"refresh_every"}},
+  };
+  for (const Row& row : rows) Require(row);
+}
+
+TEST_CASE("Overlaps, estimates of the recall and their floor have ranges") {
+  const Row rows[] = {
+      {"overlap",
+       [](Request& r) { r.sparse.switch_overlap = 0.0; },
+       "sparse.switch_overlap",
+       {"0", "(0, 1]"}},
+      {"overlap",
+       [](Request& r) { r.sparse.switch_overlap = kNan; },
+       "sparse.switch_overlap",
+       {"nan"}},
+      {"every", [](Request& r) { r.sparse.recall_every = -1; }, "sparse.recall_every", {"-1"}},
+      {"floor",
+       [](Request& r) { r.sparse.recall_floor = 1.5; },
+       "sparse.recall_floor",
+       {"1.5", "[0, 1]"}},
+      {"NaN", [](Request& r) { r.sparse.recall_floor = kNan; }, "sparse.recall_floor", {"nan"}},
+      {"no floor",
+       [](Request& r) { r.sparse.below_floor = FloorAction::kFull; },
+       "sparse.below_floor",
+       {"recall_floor"}},
+  };
+  for (const Row& row : rows) Require(row);
+}
+
 TEST_CASE("Dream's rules take their options and no decoding blocks; LLaDA's take neither") {
   const auto dream = [](Request& r) {
     r.sampling.remasking = Remasking::kEntropy;

@@ -44,6 +44,69 @@ TEST_CASE("The published schedule: int(T skip) + 2 steps are full, the last of t
   }
 }
 
+TEST_CASE("Refreshes are select steps, listed or at even distances in the first share") {
+  const auto selects = [](const Request& request) {
+    const SparsePlan plan = PlanSparse(request, ManyHeadsInfo());
+    std::vector<int32_t> steps;
+    int32_t full = 0;
+    for (int32_t step = 0; step < request.sampling.steps; ++step) {
+      CAPTURE(step);
+      REQUIRE(CountFullSteps(plan, step) == full);
+      if (KindOfStep(plan, step) == StepKind::kSelect) steps.push_back(step);
+      if (KindOfStep(plan, step) != StepKind::kSparse) ++full;
+    }
+    REQUIRE(CountFullSteps(plan, request.sampling.steps) == full);
+    return steps;
+  };
+  using Steps = std::vector<int32_t>;
+  Request request = RequestOf(100, 64, 64);  // selects at step 13
+  REQUIRE(selects(request) == Steps{13});
+  request.sparse.refresh_steps = {60, 14, 30, 14, 63};
+  REQUIRE(selects(request) == Steps{13, 14, 30, 60, 63});
+
+  request.sparse.refresh_steps.clear();
+  request.sparse.refresh_every = 2;  // the first 0.3 of 64 steps are those below 19
+  REQUIRE(selects(request) == Steps{13, 15, 17});
+  request.sparse.refresh_until = 0.5;
+  REQUIRE(selects(request) == Steps{13, 15, 17, 19, 21, 23, 25, 27, 29, 31});
+  request.sparse.refresh_every = 20;
+  request.sparse.refresh_until = 1;
+  REQUIRE(selects(request) == Steps{13, 33, 53});
+  request.sparse.refresh_until = 0.1;  // over before the first selection
+  REQUIRE(selects(request) == Steps{13});
+  request.sparse.refresh_every = 1000;
+  request.sparse.refresh_until = 1;
+  REQUIRE(selects(request) == Steps{13});
+  request.sparse.skip = 0;  // PulseCol's schedule: refreshes from the start on
+  request.sparse.refresh_every = 5;
+  request.sparse.refresh_until.reset();
+  REQUIRE(selects(request) == Steps{1, 6, 11, 16});
+  request.sparse.mode = SparseMode::kOff;
+  REQUIRE(selects(request).empty());
+}
+
+TEST_CASE("Where a switch may come every full step selects, and two are certain") {
+  Request request = RequestOf(100, 64, 64);  // selects at step 13
+  request.sparse.switch_overlap = 0.8;
+  request.sparse.refresh_steps = {20};
+  const SparsePlan plan = PlanSparse(request, ManyHeadsInfo());
+  for (int32_t step = 0; step < 64; ++step) {
+    const bool selects = step <= 13 || step == 20;
+    REQUIRE(KindOfStep(plan, step) == (selects ? StepKind::kSelect : StepKind::kSparse));
+  }
+  REQUIRE(CountFullSteps(plan, 64) == 15);
+  REQUIRE(LeastFullSteps(plan, 1) == 1);
+  REQUIRE(LeastFullSteps(plan, 2) == 2);
+  REQUIRE(LeastFullSteps(plan, 8) == 2);
+  REQUIRE(LeastFullSteps(plan, 20) == 2);
+  REQUIRE(LeastFullSteps(plan, 64) == 3);
+  request.sparse.switch_overlap.reset();
+  REQUIRE(LeastFullSteps(PlanSparse(request, ManyHeadsInfo()), 64) == 15);
+  request.sparse.switch_overlap = 0.8;
+  request.sparse.mode = SparseMode::kOff;
+  REQUIRE(LeastFullSteps(PlanSparse(request, ManyHeadsInfo()), 64) == 64);
+}
+
 TEST_CASE("A request without a sparse step after the selection is full throughout") {
   Request request = RequestOf(100, 64, 2);  // select step 1 is the last
   REQUIRE_FALSE(PlanSparse(request, ManyHeadsInfo()).used);

@@ -211,12 +211,6 @@ TEST_CASE("arguments that do not fit are refused by name") {
       CHECK(error(sequence).find("queries") != std::string::npos);
     }
   }
-  SECTION("a selection of some queries") {
-    sequence.mode = AttentionMode::kFullSelect;
-    sequence.selection = {.first_canvas_block = 2, .keep_prompt = 1, .keep_canvas = 1, .scale = 1};
-    sequence.queries = QueryRange{0, 100, 0};
-    CHECK(error(sequence).find("all queries") != std::string::npos);
-  }
   SECTION("head_dim") {
     problem.params.head_dim = 24;
     CHECK(error(sequence).find("head_dim") != std::string::npos);

@@ -200,6 +200,61 @@ TEST_CASE("on the device a row of a sequence beyond the cache is that of its que
   REQUIRE(batch.Run() == whole);
 }
 
+TEST_CASE("on the device a query range selects what its blocks select among all") {
+  const bool portable = GENERATE(false, true);
+  const auto device = Device(portable);
+  if (!device) return;
+  for (const Shape& shape : kShapes) {
+    for (const int block : {32, 64, 128}) {
+      for (const float ratio : {1.0f, 1.7f}) {
+        const int n = (900 + block - 1) / block;
+        Batch batch(*device, shape, {{900, AttentionMode::kFullSelect, block, n / 2, 2, 1}}, 21);
+        batch.ratio = ratio;
+        const size_t values = static_cast<size_t>(shape.heads) * n * n;
+        const Buffer importance = Upload(*device, std::vector<float>(values, -1));
+        batch.importance = importance.as<float>();
+        const auto masks = [&] {
+          return Download<uint64_t>(*device, batch.masks[0].bits,
+                                    static_cast<size_t>(batch.masks[0].Bytes() / 8));
+        };
+        const auto whole_out = batch.Run();
+        const auto whole_masks = masks();
+        const auto whole = Download<float>(*device, importance.data(), values);
+        const int64_t cols = shape.heads * shape.head_dim;
+        for (const QueryRange& range : std::vector<QueryRange>{{0, 128, 0}, {768, 132, 0}}) {
+          INFO("portable " << portable << " heads " << shape.heads << " dim " << shape.head_dim
+                           << " block " << block << " ratio " << ratio << " from "
+                           << range.first_token);
+          const std::vector<uint64_t> none(whole_masks.size(), 0);
+          REQUIRE(device->CopyIn(batch.masks[0].bits, none.data(), none.size() * 8).ok());
+          const std::vector<float> unset(values, -1);
+          REQUIRE(device->CopyIn(importance.data(), unset.data(), values * sizeof(float)).ok());
+          const auto part_out = batch.Run({range});
+          const auto from = whole_out.begin() + range.first_token * cols;
+          REQUIRE(std::equal(from, from + range.num_tokens * cols, part_out.begin()));
+          const auto part_masks = masks();
+          const auto part = Download<float>(*device, importance.data(), values);
+          const int first = static_cast<int>(range.first_token) / block;
+          const int blocks = (static_cast<int>(range.num_tokens) + block - 1) / block;
+          for (int head = 0; head < shape.heads; ++head) {
+            for (int row = 0; row < n; ++row) {
+              const bool asked = row >= first && row < first + blocks;
+              REQUIRE(part_masks[head * n + row] == (asked ? whole_masks[head * n + row] : 0));
+              if (!asked) continue;
+              const auto want = whole.begin() + (head * n + row) * n;
+              REQUIRE(std::equal(want, want + n, part.begin() + (head * blocks + row - first) * n));
+            }
+          }
+          // Nothing beyond the blocks asked for.
+          for (size_t i = static_cast<size_t>(shape.heads) * blocks * n; i < values; ++i) {
+            REQUIRE(part[i] == -1);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("query ranges that the device cannot keep to are refused") {
   const auto device = Device();
   if (!device) return;
@@ -210,13 +265,10 @@ TEST_CASE("query ranges that the device cannot keep to are refused") {
     AttentionParams params = batch.Params();
     params.sequences = sequences;
     REQUIRE(device->Attention(params).ok());
-    std::vector<QueryRange> bad = {{0, 128, 0}};
-    if (!select) {
-      bad = {{64, 128, 0}, {0, 100, 0}, {0, 128, 32}, {0, 0, 0}, {-128, 128, 0}, {256, 128, 0}};
-      sequences[0].queries = QueryRange{128, 172, 128};
-      REQUIRE(device->Attention(params).ok());
-    }
-    for (const QueryRange& range : bad) {
+    sequences[0].queries = QueryRange{128, 172, 128};
+    REQUIRE(device->Attention(params).ok());
+    for (const QueryRange& range : std::vector<QueryRange>{
+             {64, 128, 0}, {0, 100, 0}, {0, 128, 32}, {0, 0, 0}, {-128, 128, 0}, {256, 128, 0}}) {
       sequences[0].queries = range;
       REQUIRE(device->Attention(params).code() == absl::StatusCode::kInvalidArgument);
     }

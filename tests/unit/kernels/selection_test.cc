@@ -132,6 +132,47 @@ TEST_CASE("keeping as many blocks as there are keeps all, and nothing beyond the
   for (const uint64_t row : selected.mask.bits) REQUIRE(row == (uint64_t{1} << 18) - 1);
 }
 
+TEST_CASE("a range of queries selects what its blocks select among all, and nothing else") {
+  const int32_t block_size = GENERATE(32, 64, 128);
+  const int64_t tokens = 700;
+  CAPTURE(block_size);
+  Problem problem(tokens, kHeads, 1, 64, 91);
+  const int64_t n = (tokens + block_size - 1) / block_size;
+  const BlockSelection selection = {.first_canvas_block = static_cast<int32_t>(n / 2),
+                                    .keep_prompt = 2,
+                                    .keep_canvas = 1,
+                                    .scale = problem.params.scale};
+  const Selected whole(problem, block_size, selection, SupportedIsas().back());
+  const std::vector<float> whole_out = problem.out.data;
+  for (const QueryRange& range : {QueryRange{128, 128, 128}, QueryRange{640, 60, 640}}) {
+    CAPTURE(range.first_token);
+    const int64_t first = range.first_token / block_size;
+    const int64_t blocks = (range.num_tokens + block_size - 1) / block_size;
+    Mask mask(kHeads, tokens, block_size);
+    std::fill(mask.bits.begin(), mask.bits.end(), ~uint64_t{0});
+    std::vector<float> importance(static_cast<size_t>(kHeads * blocks * n), kNaN);
+    AttentionSequence sequence = whole.sequence;
+    sequence.queries = range;
+    sequence.mask = mask.view;
+    sequence.selection.importance = importance.data();
+    sequence.selection.canvas_importance = nullptr;
+    REQUIRE(problem.Run(*MakeBackend(SupportedIsas().back(), 2), {sequence}).ok());
+    const int64_t at = range.first_row * problem.out.cols;
+    CHECK(SameBits(&problem.out.data[at], &whole_out[at],
+                   static_cast<size_t>(range.num_tokens * problem.out.cols)));
+    for (int64_t head = 0; head < kHeads; ++head) {
+      for (int64_t row = 0; row < n; ++row) {
+        const bool asked = row >= first && row < first + blocks;
+        CHECK(mask.view.Row(head, row)[0] ==
+              (asked ? whole.mask.view.Row(head, row)[0] : ~uint64_t{0}));
+        if (!asked) continue;
+        CHECK(SameBits(&importance[(head * blocks + row - first) * n],
+                       &whole.importance[(head * n + row) * n], static_cast<size_t>(n)));
+      }
+    }
+  }
+}
+
 TEST_CASE("equal importances go to the lower columns") {
   Problem problem(320, kHeads, 1, 64, 81);
   std::fill(problem.k.data.begin(), problem.k.data.end(), 0.0f);

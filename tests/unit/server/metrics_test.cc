@@ -41,6 +41,8 @@ TEST_CASE("metrics: counted by outcome, times and tokens only of requests that r
   metrics.SatOut(3);
   metrics.FirstBlock(0.7);
   metrics.PatternBuilt(0.25);
+  metrics.RecallEstimated(0.75, true);
+  metrics.RecallEstimated(0.97, false);
   CHECK(Value(metrics.Text(), "sparsed_certificate_expiry_timestamp_seconds") == "missing");
   metrics.SetCertificateEnd(1795651200);
   CHECK(Value(metrics.Text(), "sparsed_ready") == "0");
@@ -69,6 +71,9 @@ TEST_CASE("metrics: counted by outcome, times and tokens only of requests that r
   CHECK(Value(text, "sparsed_mask_cache_entries") == "1");
   CHECK(Value(text, "sparsed_time_to_first_block_seconds_count") == "1");
   CHECK(Value(text, "sparsed_mask_density_ratio_sum") == "0.25");
+  CHECK(Value(text, "sparsed_recall_ratio_sum") == "1.72");
+  CHECK(Value(text, "sparsed_recall_ratio_bucket{le=\"0.95\"}") == "1");
+  CHECK(Value(text, "sparsed_recall_below_floor_total") == "1");
   CHECK(Value(text, "sparsed_mask_density_ratio_bucket{le=\"0.2\"}") == "0");
   CHECK(Value(text, "sparsed_mask_density_ratio_bucket{le=\"0.3\"}") == "1");
   // To the second: a text of few digits would round it to hours.

@@ -19,7 +19,7 @@ StepWork Full(double tokens) { return {tokens, tokens * tokens}; }
 
 RequestWork FullRequest(double tokens, int32_t steps) {
   RequestWork work;
-  work.full_steps = work.least_steps = steps;
+  work.full_steps = work.least_steps = work.least_full_steps = steps;
   work.full = Full(tokens);
   return work;
 }
@@ -121,7 +121,7 @@ TEST_CASE("step costs: where the text may end early only the first block's steps
   StepCosts costs;
   for (int i = 0; i < 8; ++i) costs.Record(Full(1024), 1, 0.05);
   RequestWork work = FullRequest(1024, 100);
-  work.least_steps = 25;
+  work.least_steps = work.least_full_steps = 25;
   CHECK(costs.LeastSeconds(work) == Approx(25 * 0.05 * 0.8));
 }
 

@@ -143,7 +143,7 @@ TEST_CASE_METHOD(PolicyFixture, "loop: what the steps took is learned") {
   PushPlain(32, 32, 1);
   REQUIRE(Run().ok());
   RequestWork work;
-  work.full_steps = work.least_steps = 10;
+  work.full_steps = work.least_steps = work.least_full_steps = 10;
   work.full = {36, 36 * 36};
   CHECK(costs.ExpectedSeconds(work) == Approx(10 * 0.072).epsilon(1e-3));
   CHECK(costs.LeastSeconds(work) == Approx(10 * 0.072 * 0.8));

@@ -30,6 +30,13 @@ TEST_CASE("step work: a request's steps are those that it then takes") {
   CHECK(work.full.pairs == 256 * 256);
   CHECK(work.sparse.pairs == 0.25 * 256 * 256);
   CHECK(WorkOf(request, tiny.engine->model_info(), tokens, true).least_steps == 16);
+  CHECK(work.least_full_steps == 8);
+  engine::Request refreshed = request;
+  refreshed.sparse.refresh_steps = {10, 20, 30};
+  const RequestWork more = WorkOf(refreshed, tiny.engine->model_info(), tokens, true);
+  CHECK(more.full_steps == 11);
+  CHECK(more.sparse_steps == 21);
+  CHECK(more.least_full_steps == 9);  // of 16
 
   const engine::SequenceId id = tiny.engine->Start(request).value();
   for (int step = 0; step < 32; ++step) {

@@ -40,6 +40,11 @@ TEST_CASE_METHOD(ValidateFixture, "validate: defaults") {
   CHECK_FALSE(sparse.select.has_value());
   CHECK_FALSE(sparse.block_size.has_value());
   CHECK(sparse.scale == engine::SelectionScale::kHeadDim);
+  CHECK(sparse.refresh_steps.empty());
+  CHECK(sparse.refresh_every == 0);
+  CHECK(sparse.recall_every == 0);
+  CHECK_FALSE(sparse.recall_floor.has_value());
+  CHECK_FALSE(sparse.switch_overlap.has_value());
   CHECK(valid.priority == 0);
   CHECK_FALSE(valid.token_confidences);
 }
@@ -97,6 +102,12 @@ TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   sparse.set_select(0.3f);
   sparse.set_block_size(64);
   sparse.set_scale(v1::SELECTION_SCALE_N_HEADS);
+  sparse.set_refresh_every(3);
+  sparse.set_refresh_until(0.6f);
+  sparse.set_recall_every(2);
+  sparse.set_recall_floor(0.9f);
+  sparse.set_below_floor(v1::FLOOR_ACTION_FULL);
+  sparse.set_switch_overlap(0.7f);
   request.set_request_id("a-b_c~1");
   request.set_priority(-3);
   request.set_token_confidences(true);
@@ -115,6 +126,12 @@ TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   CHECK(valid.request.sparse.select == 0.3);
   CHECK(valid.request.sparse.block_size == 64);
   CHECK(valid.request.sparse.scale == engine::SelectionScale::kNumHeads);
+  CHECK(valid.request.sparse.refresh_every == 3);
+  CHECK(valid.request.sparse.refresh_until == 0.6);
+  CHECK(valid.request.sparse.recall_every == 2);
+  CHECK(valid.request.sparse.recall_floor == 0.9);
+  CHECK(valid.request.sparse.below_floor == engine::FloorAction::kFull);
+  CHECK(valid.request.sparse.switch_overlap == 0.7);
   CHECK(valid.priority == -3);
   CHECK(valid.token_confidences);
 }
@@ -219,6 +236,26 @@ TEST_CASE_METHOD(ValidateFixture, "validate: each bad option alone is named with
       {"sparse.select: 1.25", [](R& r) { Sparse(r).set_select(1.25f); }},
       {"sparse.block_size: 48", [](R& r) { Sparse(r).set_block_size(48); }},
       {"sparse.block_size: 0", [](R& r) { Sparse(r).set_block_size(0); }},
+      {"sparse.refresh_every: is 0", [](R& r) { Sparse(r).set_refresh_every(0); }},
+      {"sparse.refresh_until: 1.5",
+       [](R& r) {
+         Sparse(r).set_refresh_every(4);
+         Sparse(r).set_refresh_until(1.5f);
+       }},
+      {"sparse.recall_every: is 0", [](R& r) { Sparse(r).set_recall_every(0); }},
+      {"sparse.recall_floor: -0.5", [](R& r) { Sparse(r).set_recall_floor(-0.5f); }},
+      {"sparse.recall_floor: nan", [](R& r) { Sparse(r).set_recall_floor(kNan); }},
+      {"sparse.switch_overlap: 0 is", [](R& r) { Sparse(r).set_switch_overlap(0); }},
+      {"sparse.switch_overlap: 1.5", [](R& r) { Sparse(r).set_switch_overlap(1.5f); }},
+      {"sparse.below_floor: 7",
+       [](R& r) { Sparse(r).set_below_floor(static_cast<v1::FloorAction>(7)); }},
+      {"sparse.below_floor: is for recall_floor",
+       [](R& r) { Sparse(r).set_below_floor(v1::FLOOR_ACTION_REFRESH); }},
+      {"sparse.refresh_steps[1]: 2147483647 is",
+       [](R& r) {
+         Sparse(r).add_refresh_steps(127);
+         Sparse(r).add_refresh_steps(std::numeric_limits<uint32_t>::max());
+       }},
       {"sparse.scale: -1", [](R& r) { Sparse(r).set_scale(static_cast<v1::SelectionScale>(-1)); }},
       {"request_id: 129 bytes", [](R& r) { r.set_request_id(std::string(129, 'x')); }},
       {"request_id: ", [](R& r) { r.set_request_id("a b"); }},

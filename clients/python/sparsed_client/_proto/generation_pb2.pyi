@@ -9,6 +9,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 FINISH_REASON_LENGTH: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_UNSPECIFIED: FinishReason
+FLOOR_ACTION_FULL: FloorAction
+FLOOR_ACTION_REFRESH: FloorAction
+FLOOR_ACTION_UNSPECIFIED: FloorAction
 REMASKING_ENTROPY: Remasking
 REMASKING_LOW_CONFIDENCE: Remasking
 REMASKING_MASKGIT_PLUS: Remasking
@@ -199,36 +202,58 @@ class SamplingOptions(_message.Message):
     def __init__(self, gen_length: _Optional[int] = ..., steps: _Optional[int] = ..., block_length: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., remasking: _Optional[_Union[Remasking, str]] = ..., cfg_scale: _Optional[float] = ..., stop_at_end: bool = ..., stop: _Optional[_Iterable[str]] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., algorithm_temperature: _Optional[float] = ..., logits_eos_inf: bool = ..., confidence_eos_eot_inf: bool = ...) -> None: ...
 
 class SparseOptions(_message.Message):
-    __slots__ = ["block_size", "mode", "scale", "select", "skip"]
+    __slots__ = ["below_floor", "block_size", "mode", "recall_every", "recall_floor", "refresh_every", "refresh_steps", "refresh_until", "scale", "select", "skip", "switch_overlap"]
+    BELOW_FLOOR_FIELD_NUMBER: _ClassVar[int]
     BLOCK_SIZE_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    RECALL_EVERY_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FLOOR_FIELD_NUMBER: _ClassVar[int]
+    REFRESH_EVERY_FIELD_NUMBER: _ClassVar[int]
+    REFRESH_STEPS_FIELD_NUMBER: _ClassVar[int]
+    REFRESH_UNTIL_FIELD_NUMBER: _ClassVar[int]
     SCALE_FIELD_NUMBER: _ClassVar[int]
     SELECT_FIELD_NUMBER: _ClassVar[int]
     SKIP_FIELD_NUMBER: _ClassVar[int]
+    SWITCH_OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    below_floor: FloorAction
     block_size: int
     mode: SparseMode
+    recall_every: int
+    recall_floor: float
+    refresh_every: int
+    refresh_steps: _containers.RepeatedScalarFieldContainer[int]
+    refresh_until: float
     scale: SelectionScale
     select: float
     skip: float
-    def __init__(self, mode: _Optional[_Union[SparseMode, str]] = ..., skip: _Optional[float] = ..., select: _Optional[float] = ..., block_size: _Optional[int] = ..., scale: _Optional[_Union[SelectionScale, str]] = ...) -> None: ...
+    switch_overlap: float
+    def __init__(self, mode: _Optional[_Union[SparseMode, str]] = ..., skip: _Optional[float] = ..., select: _Optional[float] = ..., block_size: _Optional[int] = ..., scale: _Optional[_Union[SelectionScale, str]] = ..., refresh_steps: _Optional[_Iterable[int]] = ..., refresh_every: _Optional[int] = ..., refresh_until: _Optional[float] = ..., recall_every: _Optional[int] = ..., recall_floor: _Optional[float] = ..., below_floor: _Optional[_Union[FloorAction, str]] = ..., switch_overlap: _Optional[float] = ...) -> None: ...
 
 class SparseReport(_message.Message):
-    __slots__ = ["block_size", "density", "mask_cache_bytes", "recall", "select", "skip", "used"]
+    __slots__ = ["block_size", "density", "estimates_below_floor", "first_sparse_step", "lowest_recall", "mask_cache_bytes", "recall", "recall_estimates", "select", "skip", "used"]
     BLOCK_SIZE_FIELD_NUMBER: _ClassVar[int]
     DENSITY_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATES_BELOW_FLOOR_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SPARSE_STEP_FIELD_NUMBER: _ClassVar[int]
+    LOWEST_RECALL_FIELD_NUMBER: _ClassVar[int]
     MASK_CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RECALL_ESTIMATES_FIELD_NUMBER: _ClassVar[int]
     RECALL_FIELD_NUMBER: _ClassVar[int]
     SELECT_FIELD_NUMBER: _ClassVar[int]
     SKIP_FIELD_NUMBER: _ClassVar[int]
     USED_FIELD_NUMBER: _ClassVar[int]
     block_size: int
     density: float
+    estimates_below_floor: int
+    first_sparse_step: int
+    lowest_recall: float
     mask_cache_bytes: int
     recall: float
+    recall_estimates: int
     select: float
     skip: float
     used: bool
-    def __init__(self, used: bool = ..., block_size: _Optional[int] = ..., skip: _Optional[float] = ..., select: _Optional[float] = ..., density: _Optional[float] = ..., mask_cache_bytes: _Optional[int] = ..., recall: _Optional[float] = ...) -> None: ...
+    def __init__(self, used: bool = ..., block_size: _Optional[int] = ..., skip: _Optional[float] = ..., select: _Optional[float] = ..., density: _Optional[float] = ..., mask_cache_bytes: _Optional[int] = ..., recall: _Optional[float] = ..., lowest_recall: _Optional[float] = ..., recall_estimates: _Optional[int] = ..., estimates_below_floor: _Optional[int] = ..., first_sparse_step: _Optional[int] = ...) -> None: ...
 
 class StreamGenerateRequest(_message.Message):
     __slots__ = ["frames", "progress", "request"]
@@ -320,6 +345,9 @@ class Remasking(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class SparseMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class FloorAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class SelectionScale(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
