@@ -1,0 +1,94 @@
+"""The statistics of paired comparisons. Nothing here knows about tasks."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+
+
+def mean(values: Sequence[float]) -> float:
+    """Errors: ZeroDivisionError without values."""
+    return math.fsum(values) / len(values)
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Of ascending values, linear between them: numpy's default."""
+    at = share * (len(ordered) - 1)
+    below = int(at)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (at - below)
+
+
+def mcnemar(worse: int, better: int) -> float:
+    """Exact two-sided p of as uneven a split of the pairs in which the two differ, if each side
+    were as likely."""
+    pairs, fewer = worse + better, min(worse, better)
+    tail = sum(math.comb(pairs, k) for k in range(fewer + 1))
+    two_sided: float = 2 * tail / (1 << pairs)
+    return min(1.0, two_sided)
+
+
+def resampled_means(
+    differences: Sequence[float], resamples: int, rng: random.Random
+) -> list[float]:
+    """Means of as many draws with replacement, that many times."""
+    if not any(differences):
+        return [0.0] * resamples
+    count = len(differences)
+    return [sum(rng.choices(differences, k=count)) / count for _ in range(resamples)]
+
+
+def interval(means: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """The bootstrap's percentile interval."""
+    ordered = sorted(means)
+    tail = (1 - confidence) / 2
+    return quantile(ordered, tail), quantile(ordered, 1 - tail)
+
+
+def macro(cells: Sequence[Sequence[float]]) -> list[float]:
+    """The mean over the cells, replicate by replicate: every cell counts the same."""
+    return [mean(values) for values in zip(*cells)]
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """95% interval of a share by Wilson's score."""
+    if count == 0:
+        return 0.0, 1.0
+    z = 1.959963984540054
+    share, scale = right / count, z * z / count
+    middle = (share + scale / 2) / (1 + scale)
+    half = z * math.sqrt(share * (1 - share) / count + scale / (4 * count)) / (1 + scale)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def kendall(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Tau-b of two rankings of the same things; None where one of them says nothing."""
+    concordant = discordant = ties_a = ties_b = 0
+    for i in range(len(a)):
+        for j in range(i):
+            x, y = a[i] - a[j], b[i] - b[j]
+            if x * y > 0:
+                concordant += 1
+            elif x * y < 0:
+                discordant += 1
+            elif x:
+                ties_b += 1
+            elif y:
+                ties_a += 1
+    apart = (concordant + discordant + ties_a) * (concordant + discordant + ties_b)
+    return (concordant - discordant) / math.sqrt(apart) if apart else None
+
+
+def pareto(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Those that no other one beats in one and equals at least in the other; less is better in
+    both. In order of the first."""
+    kept = []
+    for name, (x, y) in points.items():
+        if not any(
+            u <= x and v <= y and (u, v) != (x, y)
+            for other, (u, v) in points.items()
+            if other != name
+        ):
+            kept.append(name)
+    return sorted(kept, key=lambda name: points[name])
