@@ -140,11 +140,11 @@ def _table(rng: random.Random, size: int, length: int) -> Draft:
     taken: set[str] = set()
 
     def key(own: random.Random) -> str:
-        return f"{_word(own)}-{own.randrange(10, 100)}" if length > 2048 else _word(own)
+        return f"{_word(own)}-{own.randrange(10, 100)}" if length > 1024 else _word(own)
 
     pairs = list(zip(distinct(rng, asked, key, taken), distinct(rng, asked, _number)))
     own = random.Random(rng.getrandbits(64))
-    fill = distinct(own, min(size, 250) if length <= 2048 else size, key, taken)
+    fill = distinct(own, min(size, 250) if length <= 1024 else size, key, taken)
     rows = [(word, _number(own)) for word in fill]
     for place, pair in zip(at, pairs):
         rows.insert(int(place * (len(rows) + 1)), pair)

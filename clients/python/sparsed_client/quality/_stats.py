@@ -51,17 +51,6 @@ def macro(cells: Sequence[Sequence[float]]) -> list[float]:
     return [mean(values) for values in zip(*cells)]
 
 
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """95% interval of a share by Wilson's score."""
-    if count == 0:
-        return 0.0, 1.0
-    z = 1.959963984540054
-    share, scale = right / count, z * z / count
-    middle = (share + scale / 2) / (1 + scale)
-    half = z * math.sqrt(share * (1 - share) / count + scale / (4 * count)) / (1 + scale)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def kendall(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Tau-b of two rankings of the same things; None where one of them says nothing."""
     concordant = discordant = ties_a = ties_b = 0
