@@ -14,12 +14,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from .._client import Client
-from .._errors import QueueFull, SparsedError, Unavailable
+from .._errors import QueueFull, Unavailable
 from .._types import Result
 from ._check import credit
 from ._records import Writer
 from ._suites import Suite
-from ._task import Draft, Encode, Example, Task, build
+from ._task import Draft, Encode, Example, Task, build, example_id
 from ._variants import Variant, request_options
 
 _PATIENCE_SECONDS = 120.0
@@ -162,9 +162,8 @@ class Run:
         def make() -> Example:
             return build(task, plan.suite.name, length, index, plan.seed, gen_length, self._encode)
 
-        return _Lazy(
-            f"{plan.suite.name}-{task.name}-{length}-{index:04d}", (task.name, length), make
-        )
+        name = example_id(plan.suite.name, task, length, index)
+        return _Lazy(name, (task.name, length), make)
 
     def _work(self, jobs: collections.deque[_Job], threads: int, done: int, total: int) -> int:
         running: set[Future[dict[str, Any] | None]] = set()
@@ -177,7 +176,8 @@ class Run:
                     if not running:
                         return done
                     finished, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in finished:
+                    # What failed comes last, so that no answer is lost with it.
+                    for future in sorted(finished, key=lambda one: one.exception() is not None):
                         record = future.result()
                         if record is not None:
                             self._writer.write(record)
@@ -191,12 +191,10 @@ class Run:
                 raise
 
     def _answer(self, lazy: _Lazy, variant: Variant, alone: bool) -> dict[str, Any] | None:
-        if self._stop.is_set() or lazy.cell in self.left_out:
+        if self._stop.is_set():
             return None
         try:
             example = lazy.get()
-        except SparsedError:
-            raise
         except ValueError as error:
             self.left_out[lazy.cell] = str(error)
             return None

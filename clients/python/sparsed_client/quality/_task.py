@@ -53,9 +53,9 @@ Encode = Callable[[Draft], "tuple[int, ...]"]
 """The prompt's ids, by the served model's tokenizer."""
 
 
-def seed_of(seed: int, suite: str, task: str, length: int, index: int) -> str:
-    """Of the random numbers of one example."""
-    return f"{seed}/{suite}/{task}/{length}/{index}"
+def example_id(suite: str, task: Task, length: int, index: int) -> str:
+    """Which example it is, of any seed."""
+    return f"{suite}-{task.name}-{length}-{index:04d}"
 
 
 def build(
@@ -63,9 +63,10 @@ def build(
 ) -> Example:
     """The longest example that fits. Errors: ValueError where not even the shortest does."""
     budget = length - gen_length
+    name = example_id(suite, task, length, index)
 
     def make(size: int) -> tuple[Draft, tuple[int, ...]]:
-        rng = random.Random(seed_of(seed, suite, task.name, length, index))
+        rng = random.Random(f"{seed}/{name}")
         draft = task.make(rng, size, length)
         return draft, encode(draft)
 
@@ -74,7 +75,6 @@ def build(
         raise ValueError(
             f"{task.name}: {length} tokens are too few for a question and {gen_length} of answer"
         )
-    name = f"{suite}-{task.name}-{length}-{index:04d}"
     return Example(name, task.name, length, index, gen_length, task.checker, *found)
 
 
