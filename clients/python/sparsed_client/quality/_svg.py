@@ -15,7 +15,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8679a", "#a17a00", "#3a9bd1")
 _STYLE = (
     "<style>.q{font:12px system-ui,sans-serif;fill:#333}.qt{font-size:14px;font-weight:600}"
     ".qs{fill:#666;font-size:11px}.qg{stroke:#ddd;stroke-width:1}.qz{stroke:#888;stroke-width:1}"
-    ".qb{fill:#fff}"
+    ".qb{fill:#fff}.qn{font:600 10px system-ui,sans-serif;fill:#fff}"
     "@media(prefers-color-scheme:dark){.q{fill:#ddd}.qs{fill:#aaa}.qg{stroke:#3a3a3a}"
     ".qz{stroke:#999}.qb{fill:#1b1b1b}}</style>"
 )
@@ -55,12 +55,13 @@ def ticks(low: float, high: float, most: int = 7) -> tuple[float, ...]:
 def forest(title: str, rows: Sequence[Point], x_label: str) -> str:
     """A row for every value with its interval, the zero marked. A point's y is its value."""
     left = 30 + 7 * max((len(row.label) for row in rows), default=0)
-    height = _TOP + 26 * len(rows) + _BOTTOM
+    top = 12
+    height = top + 26 * len(rows) + _BOTTOM
     bounds = [0.0, *(row.low for row in rows), *(row.high for row in rows)]
     axis = _axis(ticks(min(bounds), max(bounds)), left, _WIDTH - 140, _signed)
-    body = _vertical_grid(axis, _TOP, height - _BOTTOM)
+    body = _vertical_grid(axis, top, height - _BOTTOM)
     for number, row in enumerate(rows):
-        y = _TOP + 26 * number + 13
+        y = top + 26 * number + 13
         body.append(_text(left - 10, y + 4, row.label, "end"))
         body.append(_line(axis.place(row.low), y, axis.place(row.high), y, _COLOURS[0], 2))
         body += [
@@ -74,30 +75,29 @@ def forest(title: str, rows: Sequence[Point], x_label: str) -> str:
 
 
 def front(title: str, points: Sequence[Point], x_label: str, y_label: str) -> str:
-    """Values over what they cost. The line joins those that no other beats in both: less x, more
-    y."""
-    height = 400
+    """Values over what they cost, numbered as in the list beside them. The line joins those that no
+    other beats in both: less x, more y."""
+    height = max(400, _TOP + 22 * len(points) + _BOTTOM)
+    right = _WIDTH - 110 - 7 * max(len(point.label) for point in points)
     xs, ys = _plane(
-        points, height, ticks(min(0.0, *(p.x for p in points)), max(p.x for p in points))
+        points, height, ticks(min(p.x for p in points), max(p.x for p in points)), right=right
     )
-    body = _frame(xs, ys, height, x_label, y_label)
+    body = _frame(xs, ys, height, x_label, y_label, right)
     best = pareto({point.label: (point.x, -point.y) for point in points})
     by_name = {point.label: point for point in points}
     places = [(xs.place(by_name[name].x), ys.place(by_name[name].y)) for name in best]
     body.append(_path(places, _COLOURS[0], "4 4"))
-    taken: list[tuple[float, float]] = []
-    for point in sorted(points, key=lambda one: (one.x, one.y)):
-        x, y = xs.place(point.x), ys.place(point.y)
-        colour = _COLOURS[0] if point.label in best else _COLOURS[1]
+    for point in points:
+        x, colour = xs.place(point.x), _COLOURS[0 if point.label in best else 1]
         body.append(_line(x, ys.place(point.low), x, ys.place(point.high), colour, 1.5))
-        body.append(_dot(x, y, colour, f"{point.label}: {point.x:.3g}, {_spread(point)}"))
-        right = x < _WIDTH - 150
-        at = y - 8
-        # Names that would lie on one another go below one another.
-        while any(abs(x - u) < 110 and abs(at - v) < 13 for u, v in taken):
-            at += 13
-        taken.append((x, at))
-        body.append(_text(x + (8 if right else -8), at, point.label, "start" if right else "end"))
+    for number, point in enumerate(points, 1):
+        x, y, colour = xs.place(point.x), ys.place(point.y), _COLOURS[point.label not in best]
+        listed = _TOP + 22 * (number - 1)
+        hint = f"{point.label}: {point.x:.3g}, {_spread(point)}"
+        for u, v in ((x, y), (right + 24, listed + 8)):
+            body.append(_dot(u, v, colour, hint, 8))
+            body.append(_text(u, v + 3.5, str(number), css="qn"))
+        body.append(_text(right + 40, listed + 12, f"{point.label}  {point.x:.2f}", "start"))
     return _svg(title, body, height)
 
 
@@ -143,11 +143,12 @@ def _plane(
     height: int,
     x_ticks: tuple[float, ...],
     y_text: Callable[[float], str] | None = None,
+    right: float = _WIDTH - _RIGHT,
 ) -> tuple[Axis, Axis]:
     low = min(point.low for point in points)
     high = max(point.high for point in points)
     ys = _axis(ticks(low, high), height - _BOTTOM, _TOP + 8, y_text or _signed)
-    return _axis(x_ticks, _LEFT, _WIDTH - _RIGHT, lambda x: f"{x:g}"), ys
+    return _axis(x_ticks, _LEFT + 14, right - 14, lambda x: f"{x:g}"), ys
 
 
 def _axis(marks: tuple[float, ...], begin: float, end: float, text: Callable[[float], str]) -> Axis:
@@ -169,15 +170,17 @@ def _spread(point: Point) -> str:
     return f"{point.y:+.2f} [{point.low:+.2f}, {point.high:+.2f}]"
 
 
-def _frame(xs: Axis, ys: Axis, height: int, x_label: str, y_label: str) -> list[str]:
+def _frame(
+    xs: Axis, ys: Axis, height: int, x_label: str, y_label: str, right: float = _WIDTH - _RIGHT
+) -> list[str]:
     body = []
     for tick in ys.ticks:
         y = ys.place(tick)
-        body.append(_grid_line(tick, _LEFT, y, _WIDTH - _RIGHT, y))
+        body.append(_grid_line(tick, _LEFT, y, right, y))
         body.append(_text(_LEFT - 8, y + 4, ys.text(tick), "end", "q qs"))
     for tick in xs.ticks:
         body.append(_text(xs.place(tick), height - _BOTTOM + 18, xs.text(tick), css="q qs"))
-    body.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, height - 12, x_label))
+    body.append(_text((_LEFT + right) / 2, height - 12, x_label))
     middle = (_TOP + height - _BOTTOM) / 2
     body.append(
         f'<text class="q" text-anchor="middle" transform="translate(15,{middle:.0f}) rotate(-90)">'
@@ -211,9 +214,9 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float)
     return f'<line {ends} stroke="{colour}" stroke-width="{width}"/>'
 
 
-def _dot(x: float, y: float, colour: str, hint: str) -> str:
+def _dot(x: float, y: float, colour: str, hint: str, radius: float = 4.5) -> str:
     title = f"<title>{html.escape(hint)}</title>"
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}">{title}</circle>'
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}">{title}</circle>'
 
 
 def _path(places: Sequence[tuple[float, float]], colour: str, dashes: str = "") -> str:

@@ -24,8 +24,8 @@ class Task:
 
     make(rng, size, length): a draft with `size` units of what surrounds the answer; `length` is
     what the prompt and its canvas shall have in tokens. The same rng and a larger size give the
-    same question in a longer text. checker: one of _check.CHECKERS. scales: False for questions that
-    are short and know no size; they run at SHORT_LENGTH.
+    same question in a longer text. checker: one of _check.CHECKERS. scales: False for questions
+    that are short and know no size; they run at SHORT_LENGTH.
     """
 
     name: str
