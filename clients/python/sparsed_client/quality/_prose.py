@@ -27,8 +27,8 @@ _DEEDS = (
 _TIMES = (
     "In the morning|Late in the evening|After the long winter|Before the market opened|"
     "Every spring|On the last day of the week|When the bells had stopped|Some years later|"
-    "That same night|At the end of the summer|While the others slept|Shortly before noon|Once again|"
-    "In those days"
+    "That same night|At the end of the summer|While the others slept|Shortly before noon|"
+    "Once again|In those days"
 ).split("|")
 _REASONS = (
     "because nobody else would|although it was cold|as they had always done|without saying why|"
