@@ -228,6 +228,10 @@ def test_the_summary(answered):
         assert (lost["worse"], lost["better"]) == (lost["pairs"] // 3, 0)
     assert sparsed["differences"]["all tasks"]["all"]["p"] == pytest.approx(2 / 2**8)
     assert sparsed["differences"]["cwe"].keys() == {"512", "all"}
+    sparsed["differences"]["sort"]["all"]["partial"]["difference"] = -0.5
+    (row,) = _tables.apart(summary).rows
+    assert row[0] == "sparsed" and row[1].startswith("-33.3 [")
+    assert row[4] == "sort" and row[5].startswith("-50.0 [")
     # Whole cells differ less than single ones.
     widths = [sparsed["differences"][row]["all"]["strict"] for row in ("all tasks", "add")]
     assert widths[0]["high"] - widths[0]["low"] < widths[1]["high"] - widths[1]["low"]
@@ -236,8 +240,6 @@ def test_the_summary(answered):
     assert work["alone"] and work["examples"] == 2 and work["density"] == 0.4
     assert (work["full_step_ms"], work["select_step_ms"]) == (pytest.approx(10), None)
     assert work["sparse_step_ms"] == pytest.approx(5)
-
-
 
 
 def test_the_report(answered, tmp_path, run):
@@ -336,12 +338,13 @@ def test_tables_of_what_is_missing(tmp_path):
     results.settings.variants["sparsed"] = SPARSED
     summary = _summary.summarise(results, 50)
     assert _tables.overview(summary).rows[1][1:4] == ("-", "-", "-")
+    assert not _tables.apart(summary).rows
     assert "<svg" not in _page.page(summary)
 
 
 def test_against_the_real_server(run, tmp_path):
     status, output, errors = run(
-        "quality", "experiment", "select", "--suite", "nano", "--tasks", "add,reverse",
+        "quality", "experiment", "select", "--suite", "nano", "--tasks", "add,mul",
         "--lengths", 128, "--limit", 1, "--timed", 0, "--values", "0.3", "--resamples", 50,
         "--concurrency", 2, "-o", tmp_path / "out")
     assert status == 0, errors

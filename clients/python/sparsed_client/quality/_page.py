@@ -70,19 +70,26 @@ def page(summary: Mapping[str, Any], extra: Sequence[tuple[str, str]] = ()) -> s
     parts = [f"<h1>{html.escape(title)}</h1>", _facts(summary)]
     for name, plot in extra:
         parts += [f"<h2>{html.escape(name)}</h2>", plot]
-    parts += ["<h2>Variants</h2>", _table(_tables.overview(summary)), _options(summary)]
+    parts += ["<h2>Variants</h2>", table(_tables.overview(summary))]
+    apart = _tables.apart(summary)
+    parts += [table(apart), _options(summary)] if apart.rows else [_options(summary)]
     plots = [*differences(summary), *fronts(summary)]
     parts += ["<h2>Against the baseline</h2>", *plots] if plots else []
     for metric in ("partial", "strict"):
         parts.append(f"<h2>By task and length: {metric} credit</h2>")
-        parts += [_table(table) for table in _tables.scores(summary, metric)]
+        parts += [table(one) for one in _tables.scores(summary, metric)]
     if any("likeness" in variant for variant in summary["variants"].values()):
-        parts += ["<h2>Agreement</h2>", _table(_tables.likeness(summary))]
-    parts += ["<h2>Work</h2>", _table(_tables.work(summary)), "<h2>What the words mean</h2><dl>"]
+        parts += ["<h2>Agreement</h2>", table(_tables.likeness(summary))]
+    parts += ["<h2>Work</h2>", table(_tables.work(summary)), "<h2>What the words mean</h2><dl>"]
     parts += [
         f"<dt>{html.escape(word)}</dt><dd>{html.escape(what)}</dd>" for word, what in _MEANING
     ]
-    body = "\n".join([*parts, "</dl>"])
+    return document(title, [*parts, "</dl>"])
+
+
+def document(title: str, parts: Sequence[str]) -> str:
+    """A whole page. The title is text, the parts are HTML."""
+    body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -172,20 +179,21 @@ def _options(summary: Mapping[str, Any]) -> str:
     return "<dl>" + "".join(items) + "</dl>"
 
 
-def _table(table: _tables.Table) -> str:
-    texts = _tables.words(table)
+def table(one: _tables.Table) -> str:
+    """As HTML."""
+    texts = _tables.words(one)
 
     def line(tag: str, cells: Sequence[str]) -> str:
         return "".join(
             f"<{tag}{' class=w' if title in texts else ''}>{html.escape(cell)}</{tag}>"
-            for title, cell in zip(table.titles, cells)
+            for title, cell in zip(one.titles, cells)
         )
 
     rows = "".join(
         f"<tr{' class=sum' if row[0].startswith('all ') else ''}>{line('td', row)}</tr>"
-        for row in table.rows
+        for row in one.rows
     )
     return (
-        f'<div class="wide"><table><caption>{html.escape(table.title)}</caption>'
-        f"<thead><tr>{line('th', table.titles)}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<div class="wide"><table><caption>{html.escape(one.title)}</caption>'
+        f"<thead><tr>{line('th', one.titles)}</tr></thead><tbody>{rows}</tbody></table></div>"
     )

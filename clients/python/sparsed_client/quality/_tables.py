@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ._suites import COUNTING
 from ._summary import EVERYTHING, NON_COUNTING
 
 _DASH = "-"
+_WORDS = ("variant", "task", "worst other task", "pattern", "domain", "kind")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +39,6 @@ def overview(summary: Mapping[str, Any]) -> Table:
                 _difference(lost, "partial"),
                 f"{lost['worse']} / {lost['better']}" if lost else _DASH,
                 p_value(lost["p"]) if lost else _DASH,
-                _difference(_get(variant, "differences", NON_COUNTING, "all"), "partial"),
-                _difference(_get(variant, "differences", "cwe", "all"), "partial"),
-                _difference(_get(variant, "differences", "fwe", "all"), "partial"),
                 f"{sum(densities) / len(densities):.3f}" if densities else _DASH,
                 str(score["examples"]) if score else "0",
             )
@@ -52,13 +51,31 @@ def overview(summary: Mapping[str, Any]) -> Table:
         "partial, points",
         "worse / better",
         "p",
-        NON_COUNTING,
-        "cwe",
-        "fwe",
         "density",
         "answers",
     )
     return Table("Variants, all tasks and lengths", titles, tuple(rows))
+
+
+def apart(summary: Mapping[str, Any]) -> Table:
+    """What a mean hides: the points lost in counting and in the rest, and in its worst task."""
+    rows = []
+    for name, variant in summary["variants"].items():
+        lost = {
+            row: columns["all"]
+            for row, columns in variant.get("differences", {}).items()
+            if "all" in columns
+        }
+        others = [task for task in summary["tasks"] if task in lost and task not in COUNTING]
+        if lost:
+            worst = min(others, key=lambda task: lost[task]["partial"]["difference"], default=None)
+            rest = lost.get(NON_COUNTING, lost[EVERYTHING])
+            groups = (rest, *(lost.get(task) for task in COUNTING))
+            cells = (_difference(one, "partial") for one in groups)
+            at_worst = _difference(lost[worst], "partial") if worst else _DASH
+            rows.append((name, *cells, worst or _DASH, at_worst))
+    titles = ("variant", NON_COUNTING, *COUNTING, "worst other task", "points")
+    return Table("Partial credit, points against the baseline", titles, tuple(rows))
 
 
 def scores(summary: Mapping[str, Any], metric: str) -> list[Table]:
@@ -182,4 +199,4 @@ def _plain(value: float | None) -> str:
 
 def words(table: Table) -> Sequence[str]:
     """The titles of columns that are words."""
-    return [title for title in table.titles if title in ("variant", "task")]
+    return [title for title in table.titles if title in _WORDS]

@@ -311,6 +311,7 @@ def _write_json(path: pathlib.Path, summary: dict[str, Any]) -> None:
 def _print(summary: dict[str, Any]) -> None:
     tables = [
         _tables.overview(summary),
+        _tables.apart(summary),
         *_tables.scores(summary, "partial"),
         _tables.likeness(summary),
         _tables.work(summary),
