@@ -18,6 +18,7 @@ from ._masks import Masks, json_of, received
 from ._requests import OPTION_TABLE, ChatTurn, generate_request, inspect_request
 from ._terminal import printable
 from ._types import Result, TokenDetail
+from .quality import _arguments as quality_arguments
 from .quality import cli as quality_cli
 
 _EXIT_FAILED = 1
@@ -94,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         plot.add_argument("file", type=pathlib.Path, metavar="FILE.json")
         plot.add_argument("-o", "--output", type=pathlib.Path, required=True, metavar="FILE.svg")
     plot.add_argument("--step", type=int, metavar="N", help="default: the step that selects")
-    quality_cli.add(commands)
+    quality_arguments.add(commands)
     return parser
 
 
@@ -233,7 +234,8 @@ def main(argv: list[str] | None = None) -> int:
         return _EXIT_FAILED
     except (SparsedError, OSError, ValueError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
-        if isinstance(error, Unimplemented) and arguments.command in ("masks", "plot-masks"):
+        inspects = (arguments.command, getattr(arguments, "quality", None))
+        if isinstance(error, Unimplemented) and {"masks", "plot-masks", "patterns"} & {*inspects}:
             print("  patterns need a server started with --enable-inspection", file=sys.stderr)
         return _EXIT_FAILED
     except KeyboardInterrupt:

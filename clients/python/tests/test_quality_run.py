@@ -10,7 +10,6 @@ import pytest
 
 from sparsed_client import QueueFull, Result, SparseReport, Timings, TokenDetail, Tokens, Usage
 from sparsed_client.quality import _experiments, _page, _records, _run, _summary, _svg, _tables
-from sparsed_client.quality import cli as quality_cli
 from sparsed_client.quality._experiments import EXPERIMENTS
 from sparsed_client.quality._suites import SUITES
 from sparsed_client.quality._variants import (
@@ -264,6 +263,9 @@ def test_variants(tmp_path):
     assert parse_variant("s:select=0.3,block-size=64,scale=n_heads") == Variant(
         "s", {"select": 0.3, "block_size": 64, "scale": "n_heads", "sparse": "sparsed"})
     assert parse_variant("a:sparse=auto,steps_per_token=0.25").options["sparse"] == "auto"
+    # Commas within a list do not end it.
+    with pytest.raises(ValueError, match=r"'stop' is none of"):
+        parse_variant("x:stop=[1,2],select=0.3")
     assert parse_options(["block_length=16", "temperature=0.5"]) == {
         "block_length": 16, "temperature": 0.5}
     for bad, what in [("a b", "make a name"), ("x:select", "not option=value"),
@@ -360,7 +362,7 @@ def test_against_the_real_server(run, tmp_path):
     assert "select-0.3" in output and results.settings.model["end_ids"]
     # All is there: nothing is asked again.
     before = (tmp_path / "out" / "select.jsonl").read_text().count('"id"')
-    assert quality_cli.SUITES and run(
+    assert run(
         "quality", "run", "--suite", "nano", "--tasks", "add", "--lengths", 128, "--limit", 1,
         "--variant", "full", "-o", tmp_path / "out" / "select.jsonl")[0] == 0
     assert (tmp_path / "out" / "select.jsonl").read_text().count('"id"') == before

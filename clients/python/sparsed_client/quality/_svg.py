@@ -1,4 +1,4 @@
-"""Three plots as SVG, each a file of its own or within a page. They fetch nothing."""
+"""Four plots as SVG, each a file of its own or within a page. They fetch nothing."""
 
 from __future__ import annotations
 
@@ -135,6 +135,52 @@ def lines(
                 _line(x, _TOP - 6, x + 18, _TOP - 6, colour, 2),
                 _text(x + 24, _TOP - 2, name, "start"),
             ]
+    return _svg(title, body, height)
+
+
+def heat(
+    title: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    x_label: str,
+    y_label: str,
+) -> str:
+    """A cell for each value, by row and column: the least is pale, the largest strong. Numbers are
+    written where they have room."""
+    left = 40 + 7 * max(len(name) for name in rows)
+    width = (_WIDTH - left - _RIGHT) / len(columns)
+    side = 26 if len(rows) <= 16 else 15
+    known = [value for row in values for value in row if value is not None]
+    low, high = min(known), max(known)
+    body = []
+    for number, (name, row) in enumerate(zip(rows, values)):
+        y = 8 + side * number
+        body.append(_text(left - 8, y + side / 2 + 4, name, "end"))
+        for column, value in enumerate(row):
+            if value is None:
+                continue
+            strength = (value - low) / (high - low) if high > low else 0.0
+            hint = f"<title>{html.escape(f'{name}, {columns[column]}: {value:.3f}')}</title>"
+            x = left + width * column
+            body.append(
+                f'<rect x="{x:.1f}" y="{y}" width="{width - 1:.1f}" height="{side - 1}"'
+                f' fill="{_COLOURS[0]}" fill-opacity="{0.06 + 0.94 * strength:.2f}">{hint}</rect>'
+            )
+            if width >= 34 and side >= 20:
+                css = "qn" if strength > 0.6 else "q"
+                body.append(_text(x + width / 2, y + side / 2 + 4, f"{value:.3f}", css=css))
+    bottom = 8 + side * len(rows)
+    every = math.ceil(7 * max(len(name) for name in columns) / width)
+    for column in range(0, len(columns), every):
+        x = left + width * (column + 0.5)
+        body.append(_text(x, bottom + 16, columns[column], css="q qs"))
+    height = bottom + _BOTTOM
+    body.append(_text((left + _WIDTH - _RIGHT) / 2, height - 12, x_label))
+    body.append(
+        f'<text class="q" text-anchor="middle" transform="translate(15,{(8 + bottom) / 2:.0f})'
+        f' rotate(-90)">{html.escape(y_label)}</text>'
+    )
     return _svg(title, body, height)
 
 

@@ -15,7 +15,8 @@ Options = dict[str, Any]
 
 # What the bench decides itself; the rest of a request's options may vary.
 _OWN = ("gen_length", "model", "request_id", "priority", "token_confidences", "stop")
-_SPARSE = ("skip", "select", "block_size", "scale")
+# Commas that are not within a list.
+_BETWEEN = re.compile(r",(?![^\[]*\])")
 _NAME = re.compile(r"[A-Za-z0-9._=-]{1,40}")
 
 
@@ -36,7 +37,7 @@ def check_options(options: Mapping[str, Any], where: str) -> Options:
         if name != "steps_per_token" and (name not in OPTION_TABLE or name in _OWN):
             known = sorted({*OPTION_TABLE, "steps_per_token"} - set(_OWN))
             raise ValueError(f"{where}: {name!r} is none of {', '.join(known)}")
-    if "sparse" not in checked and any(name in checked for name in _SPARSE):
+    if "sparse" not in checked and any(_is_of_sparsed(name) for name in checked):
         checked["sparse"] = "sparsed"
     per_token = checked.get("steps_per_token", 1)
     if not isinstance(per_token, (int, float)) or not 0 < per_token <= 1:
@@ -48,6 +49,10 @@ def check_options(options: Mapping[str, Any], where: str) -> Options:
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from None
     return checked
+
+
+def _is_of_sparsed(name: str) -> bool:
+    return name in OPTION_TABLE and OPTION_TABLE[name][0] == "sparse"
 
 
 def request_options(options: Mapping[str, Any], gen_length: int) -> Options:
@@ -68,7 +73,7 @@ def parse_variant(text: str) -> Variant:
     """`NAME`, or `NAME:option=value,...`; `full` alone is full attention. Errors: ValueError."""
     name, _, rest = text.partition(":")
     options: Options = {"sparse": "off"} if name == "full" and not rest else {}
-    for part in filter(None, rest.split(",")):
+    for part in filter(None, _BETWEEN.split(rest)):
         key, equals, value = part.partition("=")
         if not equals:
             raise ValueError(f"variant {name}: {part!r} is not option=value")

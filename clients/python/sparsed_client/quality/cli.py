@@ -12,8 +12,9 @@ from typing import Any
 
 from .._client import Client
 from .._table import text_table
-from .._types import Model
-from . import _experiments, _page, _tables
+from .._types import Model, ServerInfo
+from . import _experiments, _page, _patterns, _patterns_report, _patterns_run, _tables
+from ._domains import DOMAINS
 from ._experiments import EXPERIMENTS, Experiment
 from ._progress import Progress
 from ._records import Results, Settings, Writer, read_all
@@ -27,130 +28,16 @@ _EXPERIMENT_LENGTHS = (1024, 4096, 8192)
 Connect = Callable[[], Client]
 
 
-def add(commands: Any) -> None:
-    """The command and those below it."""
-    quality: argparse.ArgumentParser = commands.add_parser(
-        "quality", help="what sparse attention loses, on paired tasks"
-    )
-    below = quality.add_subparsers(dest="quality", required=True, metavar="COMMAND")
-
-    tasks = below.add_parser("tasks", help="list the tasks of the suites")
-    tasks.add_argument("--suite", choices=SUITES)
-
-    run = below.add_parser("run", help="answer every prompt under every variant")
-    _add_plan(run, limit=24, timed=0)
-    run.add_argument(
-        "--variant",
-        action="append",
-        default=[],
-        metavar="NAME[:OPTION=VALUE,...]",
-        help="as 's30:select=0.3,skip=0.2'; full is full attention",
-    )
-    run.add_argument(
-        "--variants",
-        type=pathlib.Path,
-        metavar="FILE.json",
-        help="an object of variants, each an object of options",
-    )
-    run.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="OPTION=VALUE",
-        help="an option of all variants that do not have it",
-    )
-    run.add_argument("--baseline", metavar="NAME", help="default: the first variant")
-    run.add_argument(
-        "-o",
-        "--output",
-        type=pathlib.Path,
-        required=True,
-        metavar="FILE.jsonl",
-        help="the answers; what it has already is not asked again",
-    )
-
-    report = below.add_parser("report", help="tables and plots of results")
-    report.add_argument("results", type=pathlib.Path, nargs="+", metavar="FILE.jsonl")
-    report.add_argument("--html", type=pathlib.Path, metavar="FILE", help="one page, with plots")
-    report.add_argument("--json", type=pathlib.Path, metavar="FILE", help="all numbers")
-    _add_resamples(report)
-
-    experiment = below.add_parser("experiment", help="vary one thing: a table and plots of it")
-    experiment.add_argument("experiment", choices=EXPERIMENTS)
-    experiment.add_argument("--values", metavar="X,...", help="instead of the experiment's own")
-    _add_plan(experiment, limit=24, timed=4)
-    _add_resamples(experiment)
-    experiment.add_argument(
-        "-o",
-        "--output",
-        type=pathlib.Path,
-        required=True,
-        metavar="FOLDER",
-        help="for answers, numbers, plots and report",
-    )
-
-
-def _add_plan(command: argparse.ArgumentParser, limit: int, timed: int) -> None:
-    command.add_argument("--suite", choices=SUITES, default="ruler")
-    command.add_argument(
-        "--tasks", type=_names, default=(), metavar="NAME,...", help="default: all"
-    )
-    command.add_argument(
-        "--lengths",
-        type=_counts,
-        metavar="N,...",
-        help="tokens of prompt and canvas together, at most",
-    )
-    command.add_argument(
-        "--limit", type=_count, default=limit, metavar="N", help="examples of each task and length"
-    )
-    command.add_argument(
-        "--concurrency", type=_count, default=16, metavar="N", help="requests in flight"
-    )
-    command.add_argument(
-        "--timed",
-        type=int,
-        default=timed,
-        metavar="N",
-        help="examples of each length that run once more, alone, for their times",
-    )
-    command.add_argument(
-        "--gen-length",
-        type=_count,
-        metavar="N",
-        help="canvas of every task; default: each has its own",
-    )
-    command.add_argument(
-        "--no-prefix", action="store_true", help="answers do not begin with the task's first words"
-    )
-    command.add_argument("--seed", type=int, default=1, metavar="N")
-
-
-def _add_resamples(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--resamples", type=_count, default=2000, metavar="N", help="of the bootstrap"
-    )
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
-    return int(text)
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    return tuple(sorted({_count(part) for part in text.split(",")}))
-
-
 def main(arguments: argparse.Namespace, connect: Connect) -> None:
     """Runs a command. Errors: SparsedError, ValueError, OSError."""
-    {"tasks": _list, "run": _run, "report": _report, "experiment": _experiment}[arguments.quality](
-        arguments, connect
-    )
+    commands: dict[str, Callable[[argparse.Namespace, Connect], None]] = {
+        "tasks": _list,
+        "run": _run,
+        "report": _report,
+        "experiment": _experiment,
+        "patterns": _patterns_of,
+    }
+    commands[arguments.quality](arguments, connect)
 
 
 def _list(arguments: argparse.Namespace, connect: Connect) -> None:
@@ -219,6 +106,47 @@ def _experiment(arguments: argparse.Namespace, connect: Connect) -> None:
     _print(summary)
 
 
+def _patterns_of(arguments: argparse.Namespace, connect: Connect) -> None:
+    for name in arguments.domains:
+        if name not in DOMAINS:
+            raise ValueError(f"domain {name!r} is none of {', '.join(DOMAINS)}")
+    questions = _patterns_run.Questions(
+        arguments.domains or tuple(DOMAINS),
+        arguments.prompts,
+        arguments.length,
+        arguments.gen_length,
+        arguments.steps,
+        arguments.inspect_steps or _patterns_run.spread(arguments.steps),
+        parse_options(arguments.set),
+        arguments.seed,
+    )
+    with connect() as client, Progress() as progress:
+        model, info = client.model(), client.server_info()
+        answered = _patterns_run.ask(client, model, questions, progress.on_done)
+    summary = {
+        "settings": {
+            "model": _model(model),
+            "server": _server(info),
+            "date": datetime.date.today().isoformat(),
+            "prompt_tokens": questions.tokens - questions.gen_length,
+            "options": questions.request(),
+            "seed": questions.seed,
+        },
+        "block_size": answered.block_size,
+        **_patterns.summarise(
+            answered.prompts, answered.layers, answered.first_canvas_block, arguments.resamples
+        ),
+    }
+    folder: pathlib.Path = arguments.output
+    folder.mkdir(parents=True, exist_ok=True)
+    plots = _patterns_report.plots(summary)
+    _write_json(folder / "patterns.json", summary)
+    for name, plot in plots.items():
+        (folder / f"patterns-{name}.svg").write_text(plot, encoding="utf-8")
+    (folder / "patterns.html").write_text(_patterns_report.page(summary, plots), encoding="utf-8")
+    _print_tables(_patterns_report.tables(summary))
+
+
 def _values(text: str | None, experiment: Experiment) -> list[Any]:
     """Of the kind of the experiment's own, without repetition. Errors: ValueError."""
     if text is None:
@@ -255,7 +183,7 @@ def _ask(
             gen_length,
             prefix,
             _model(model),
-            {"version": info.version, "commit": info.commit, "device": info.device},
+            _server(info),
             datetime.date.today().isoformat(),
             {one.name: one for one in variants},
         )
@@ -304,18 +232,27 @@ def _model(model: Model) -> dict[str, Any]:
     }
 
 
+def _server(info: ServerInfo) -> dict[str, str]:
+    return {"version": info.version, "commit": info.commit, "device": info.device}
+
+
 def _write_json(path: pathlib.Path, summary: dict[str, Any]) -> None:
     path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
 def _print(summary: dict[str, Any]) -> None:
-    tables = [
-        _tables.overview(summary),
-        _tables.apart(summary),
-        *_tables.scores(summary, "partial"),
-        _tables.likeness(summary),
-        _tables.work(summary),
-    ]
+    _print_tables(
+        [
+            _tables.overview(summary),
+            _tables.apart(summary),
+            *_tables.scores(summary, "partial"),
+            _tables.likeness(summary),
+            _tables.work(summary),
+        ]
+    )
+
+
+def _print_tables(tables: Sequence[_tables.Table]) -> None:
     for table in tables:
         if table.rows:
             print(f"\n{table.title}")
