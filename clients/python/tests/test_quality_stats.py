@@ -37,6 +37,11 @@ def test_the_bootstrap_covers_what_theory_says():
     assert low == pytest.approx(-0.1 - 1.96 * 0.0308, abs=0.008)
     assert high == pytest.approx(-0.1 + 1.96 * 0.0308, abs=0.008)
     assert _stats.resampled_means([0.0, 0.0], 3, random.Random(1)) == [0.0, 0.0, 0.0]
+    assert _stats.resampled_means([0.5, 0.5], 2, random.Random(1)) == [0.5, 0.5]
+    # Of one in two: none, it once, it twice.
+    means = _stats.resampled_means([0.0, 1.0], 4000, random.Random(1))
+    assert [means.count(mean) / 4000 for mean in (0, 0.5, 1)] == pytest.approx(
+        [0.25, 0.5, 0.25], abs=0.03)
 
 
 def test_macro_averages_count_every_cell_the_same():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 
 def mean(values: Sequence[float]) -> float:
@@ -36,10 +38,31 @@ def resampled_means(
     differences: Sequence[float], resamples: int, rng: random.Random
 ) -> list[float]:
     """Means of as many draws with replacement, that many times."""
-    if not any(differences):
-        return [0.0] * resamples
     count = len(differences)
-    return [sum(rng.choices(differences, k=count)) / count for _ in range(resamples)]
+    apart = [value for value in differences if value]
+    # Most are zero: how many of the draws are not is binomial, and only these are drawn.
+    among = list(accumulate(_binomial(count, len(apart) / count)))
+    means = []
+    for _ in range(resamples):
+        drawn = bisect.bisect(among, rng.random(), hi=count)
+        means.append(sum(rng.choices(apart, k=drawn)) / count if drawn else 0.0)
+    return means
+
+
+def _binomial(count: int, share: float) -> list[float]:
+    """The probabilities of 0 to count."""
+    if share in (0, 1):
+        return [float(k == share * count) for k in range(count + 1)]
+    return [
+        math.exp(
+            math.lgamma(count + 1)
+            - math.lgamma(k + 1)
+            - math.lgamma(count - k + 1)
+            + k * math.log(share)
+            + (count - k) * math.log1p(-share)
+        )
+        for k in range(count + 1)
+    ]
 
 
 def interval(means: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
