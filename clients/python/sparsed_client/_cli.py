@@ -18,6 +18,8 @@ from ._masks import Masks, json_of, received
 from ._requests import OPTION_TABLE, ChatTurn, generate_request, inspect_request
 from ._terminal import printable
 from ._types import Result, TokenDetail
+from .quality import _arguments as quality_arguments
+from .quality import cli as quality_cli
 
 _EXIT_FAILED = 1
 _EXIT_INTERRUPTED = 130
@@ -93,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         plot.add_argument("file", type=pathlib.Path, metavar="FILE.json")
         plot.add_argument("-o", "--output", type=pathlib.Path, required=True, metavar="FILE.svg")
     plot.add_argument("--step", type=int, metavar="N", help="default: the step that selects")
+    quality_arguments.add(commands)
     return parser
 
 
@@ -152,7 +155,7 @@ def _masks(client: Client, arguments: argparse.Namespace) -> None:
     print(json_of(messages) if arguments.json else masks)
 
 
-def _talk(arguments: argparse.Namespace) -> None:
+def _connect(arguments: argparse.Namespace) -> Client:
     token = arguments.token_file and arguments.token_file.read_text().strip()
     roots = arguments.tls_ca and arguments.tls_ca.read_bytes()
     certificate = None
@@ -160,13 +163,17 @@ def _talk(arguments: argparse.Namespace) -> None:
         if not (arguments.tls_ca and arguments.tls_cert and arguments.tls_key):
             raise ValueError("--tls-cert and --tls-key need one another, and --tls-ca")
         certificate = (arguments.tls_cert.read_bytes(), arguments.tls_key.read_bytes())
-    with Client(
+    return Client(
         arguments.address,
         token=token,
         root_certificates=roots,
         client_certificate=certificate,
         timeout=arguments.timeout,
-    ) as client:
+    )
+
+
+def _talk(arguments: argparse.Namespace) -> None:
+    with _connect(arguments) as client:
         if arguments.command == "chat":
             _chat(client, arguments)
         elif arguments.command == "masks":
@@ -217,6 +224,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if plots:
             _plot(arguments)
+        elif arguments.command == "quality":
+            quality_cli.main(arguments, lambda: _connect(arguments))
         else:
             _talk(arguments)
     except ModuleNotFoundError as error:
@@ -225,7 +234,8 @@ def main(argv: list[str] | None = None) -> int:
         return _EXIT_FAILED
     except (SparsedError, OSError, ValueError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
-        if isinstance(error, Unimplemented) and arguments.command in ("masks", "plot-masks"):
+        inspects = (arguments.command, getattr(arguments, "quality", None))
+        if isinstance(error, Unimplemented) and {"masks", "plot-masks", "patterns"} & {*inspects}:
             print("  patterns need a server started with --enable-inspection", file=sys.stderr)
         return _EXIT_FAILED
     except KeyboardInterrupt:

@@ -20,6 +20,9 @@ def test_the_installed_program(flags):
                            "--gen-length", "8", "--steps", "4"],
                           capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "6674\n", "")
+    done = subprocess.run([sys.executable, "-m", "sparsed_client", "quality", "tasks"],
+                          capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "") and "niah_single" in done.stdout
 
 
 def test_turns(run, client):
