@@ -62,7 +62,8 @@ class Oracle:
             request_id, "oracle", text, tuple(ids), "stop",
             Usage(len(token_ids), len(ids), steps - sparse_steps, 0, sparse_steps),
             Timings(0.0, 0.01 * (steps - sparse_steps), 0.0, 0.005 * sparse_steps, 1.0),
-            SparseReport(sparse, 32, 0.2, 0.3, 0.4 if sparse else 1.0, 0, None), 7,
+            SparseReport(sparse, 32, 0.2, 0.3, 0.4 if sparse else 1.0, 0, None, None, 0, 0,
+                         5 if sparse else None), 7,
             tuple(details), ())
 
     def close(self):
@@ -256,6 +257,26 @@ def test_the_report(answered, tmp_path, run):
     assert json.loads(numbers.read_text())["variants"]["sparsed"]["options"]["select"] == 0.3
     status, _, errors = run("quality", "report", tmp_path / "missing.jsonl")
     assert status == 1 and "missing.jsonl" in errors
+
+
+def test_the_report_knows_what_steps_take_elsewhere(answered, tmp_path, run):
+    html, times = tmp_path / "report.html", tmp_path / "times.json"
+    seconds = {"full": (1.0, 2.0), "select": (1.0, 2.5), "sparse": (0.4, 1.0)}
+    times.write_text(json.dumps({
+        "model": {"name": "big"}, "machine": {"backend": "a card, and more"},
+        "results": [{"context": 65536, "kinds": [
+            {"kind": kind, "density": density, "seconds": {"total": {"median": total}}}
+            for kind, (density, total) in seconds.items()]}]}))
+    status, output, _ = run("quality", "report", answered[0], "--html", html, "--resamples", 10,
+                            "--step-times", times)
+    assert status == 0 and "as of big on a card" in output and "at 65,536 tokens" in output
+    mine, base = ([one for one in answered[2].records.values()
+                   if one["variant"] == name and not one["alone"]] for name in ("sparsed", "full"))
+    kinds = [sum(one["usage"][f"{kind}_steps"] for one in mine) for kind in seconds]
+    expected = (2 * kinds[0] + 2.5 * kinds[1] + kinds[2]) / (
+        2 * sum(one["usage"]["full_steps"] for one in base))
+    assert f"{100 * expected:.1f}%" in output
+    assert "big at 65,536 tokens on a card: time against loss" in html.read_text()
 
 
 def test_variants(tmp_path):

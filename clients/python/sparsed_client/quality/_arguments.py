@@ -57,12 +57,21 @@ def add(commands: Any) -> None:
     report.add_argument("--html", type=pathlib.Path, metavar="FILE", help="one page, with plots")
     report.add_argument("--json", type=pathlib.Path, metavar="FILE", help="all numbers")
     _add_resamples(report)
+    _add_step_times(report)
 
     experiment = below.add_parser("experiment", help="vary one thing: a table and plots of it")
     experiment.add_argument("experiment", choices=EXPERIMENTS)
     experiment.add_argument("--values", metavar="X,...", help="instead of the experiment's own")
+    experiment.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="an option of all variants that do not have it",
+    )
     _add_plan(experiment, limit=24, timed=4)
     _add_resamples(experiment)
+    _add_step_times(experiment)
     experiment.add_argument(
         "-o",
         "--output",
@@ -152,6 +161,17 @@ def _add_plan(command: argparse.ArgumentParser, limit: int, timed: int) -> None:
 def _add_resamples(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--resamples", type=_count, default=2000, metavar="N", help="of the bootstrap"
+    )
+
+
+def _add_step_times(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--step-times",
+        type=pathlib.Path,
+        nargs="+",
+        default=[],
+        metavar="FILE.json",
+        help="of sparsed-bench step, each with another --select: what the steps would take there",
     )
 
 

@@ -73,14 +73,17 @@ def page(summary: Mapping[str, Any], extra: Sequence[tuple[str, str]] = ()) -> s
     parts += ["<h2>Variants</h2>", table(_tables.overview(summary))]
     apart = _tables.apart(summary)
     parts += [table(apart), _options(summary)] if apart.rows else [_options(summary)]
-    plots = [*differences(summary), *fronts(summary)]
+    plots = [*differences(summary), *elsewhere(summary), *fronts(summary)]
     parts += ["<h2>Against the baseline</h2>", *plots] if plots else []
     for metric in ("partial", "strict"):
         parts.append(f"<h2>By task and length: {metric} credit</h2>")
         parts += [table(one) for one in _tables.scores(summary, metric)]
     if any("likeness" in variant for variant in summary["variants"].values()):
         parts += ["<h2>Agreement</h2>", table(_tables.likeness(summary))]
-    parts += ["<h2>Work</h2>", table(_tables.work(summary)), "<h2>What the words mean</h2><dl>"]
+    parts += ["<h2>Work</h2>", table(_tables.work(summary))]
+    if summary["step_times"]:
+        parts.append(table(_tables.elsewhere(summary)))
+    parts.append("<h2>What the words mean</h2><dl>")
     parts += [
         f"<dt>{html.escape(word)}</dt><dd>{html.escape(what)}</dd>" for word, what in _MEANING
     ]
@@ -147,6 +150,27 @@ def fronts(summary: Mapping[str, Any]) -> list[str]:
                     "partial credit, points",
                 )
             )
+    return plots
+
+
+def elsewhere(summary: Mapping[str, Any]) -> list[str]:
+    """What all tasks lose over the time of the steps by measured step times, for each of these."""
+    plots = []
+    for number, times in enumerate(summary["step_times"]):
+        points = [_svg.Point("baseline", 1.0, 0.0, 0.0, 0.0)]
+        for name, variant in summary["variants"].items():
+            one = variant.get("differences", {}).get(EVERYTHING, {}).get("all")
+            if one:
+                points.append(point(name, variant["elsewhere"][number], one["partial"]))
+        plots.append(
+            _svg.front(
+                f"{times['model']} at {times['context']:,} tokens on {times['device']}: time"
+                " against loss",
+                points,
+                "time in steps over the baseline's",
+                "partial credit, points",
+            )
+        )
     return plots
 
 

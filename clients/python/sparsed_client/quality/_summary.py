@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import _stats
+from . import _stats, _step_times
 from ._pairs import Likeness, likeness
 from ._records import Results
 from ._suites import COUNTING, SUITES
@@ -19,7 +19,12 @@ EVERYTHING, NON_COUNTING = "all tasks", "all but cwe and fwe"
 METRICS = ("strict", "partial")
 
 
-def summarise(results: Results, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+def summarise(
+    results: Results,
+    resamples: int = 2000,
+    seed: int = 0,
+    step_times: Sequence[_step_times.StepTimes] = (),
+) -> dict[str, Any]:
     """All tables. The same records, resamples and seed give the same numbers."""
     shared = {key: one for key, one in results.records.items() if not key[2]}
     cells = sorted({(one["task"], one["length"]) for one in shared.values()})
@@ -42,6 +47,7 @@ def summarise(results: Results, resamples: int = 2000, seed: int = 0) -> dict[st
             pairs = [(mine[key], other[key]) for key in sorted(mine.keys() & other.keys())]
             entry["differences"] = _differences(pairs, groups, resamples, f"{seed}/{name}")
             entry["likeness"] = _likenesses(pairs, lengths, results.settings.model["end_ids"])
+            entry["elsewhere"] = [_step_times.relative(pairs, one) for one in step_times]
         variants[name] = entry
     settings = results.settings.as_json()
     del settings["variants"]
@@ -51,6 +57,7 @@ def summarise(results: Results, resamples: int = 2000, seed: int = 0) -> dict[st
         "resample_seed": seed,
         "tasks": tasks,
         "lengths": lengths,
+        "step_times": [dataclasses.asdict(one) for one in step_times],
         "variants": variants,
     }
 

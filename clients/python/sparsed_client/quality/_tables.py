@@ -159,6 +159,21 @@ def work(summary: Mapping[str, Any]) -> Table:
     return Table("Work", titles, tuple(rows))
 
 
+def elsewhere(summary: Mapping[str, Any]) -> Table:
+    """The time of each variant's steps over its baseline's, by measured step times; beside it the
+    points of all tasks."""
+    times = summary["step_times"]
+    rows = []
+    for name, variant in summary["variants"].items():
+        lost = _get(variant, "differences", EVERYTHING, "all")
+        if lost and times:
+            shares = (f"{100 * share:.1f}%" for share in variant["elsewhere"])
+            rows.append((name, *shares, _difference(lost, "partial")))
+    titles = ("variant", *(f"at {one['context']:,} tokens" for one in times), "partial, points")
+    names = ", ".join(dict.fromkeys(f"{one['model']} on {one['device']}" for one in times))
+    return Table(f"Time in steps over the baseline's, as of {names}", titles, tuple(rows))
+
+
 def p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import json
 import pathlib
@@ -13,7 +14,7 @@ from typing import Any
 from .._client import Client
 from .._table import text_table
 from .._types import Model, ServerInfo
-from . import _experiments, _page, _patterns, _patterns_report, _patterns_run, _tables
+from . import _experiments, _page, _patterns, _patterns_report, _patterns_run, _step_times, _tables
 from ._domains import DOMAINS
 from ._experiments import EXPERIMENTS, Experiment
 from ._progress import Progress
@@ -57,16 +58,19 @@ def _run(arguments: argparse.Namespace, connect: Connect) -> None:
         variants += read_variants(arguments.variants)
     if not variants:
         raise ValueError("give --variant or --variants")
-    common = parse_options(arguments.set)
-    variants = [Variant(one.name, {**common, **one.options}) for one in variants]
-    variants = compared(variants, arguments.baseline)
+    variants = compared(_with_common(variants, arguments), arguments.baseline)
     lengths = arguments.lengths or SUITES[arguments.suite].lengths
     results = _ask(arguments, connect, variants, lengths, arguments.output, arguments.gen_length)
     _print(summarise(results))
 
 
+def _with_common(variants: Sequence[Variant], arguments: argparse.Namespace) -> list[Variant]:
+    common = parse_options(arguments.set)
+    return [dataclasses.replace(one, options={**common, **one.options}) for one in variants]
+
+
 def _report(arguments: argparse.Namespace, connect: Connect) -> None:
-    summary = summarise(read_all(arguments.results), arguments.resamples)
+    summary = _summary(read_all(arguments.results), arguments)
     if arguments.json:
         _write_json(arguments.json, summary)
     if arguments.html:
@@ -83,12 +87,12 @@ def _experiment(arguments: argparse.Namespace, connect: Connect) -> None:
     results = _ask(
         arguments,
         connect,
-        experiment.variants(values),
+        _with_common(experiment.variants(values), arguments),
         arguments.lengths,
         folder / f"{experiment.name}.jsonl",
         gen_length,
     )
-    summary = summarise(results, arguments.resamples)
+    summary = _summary(results, arguments)
     summary["experiment"] = {
         "name": experiment.name,
         "what": experiment.what,
@@ -145,6 +149,11 @@ def _patterns_of(arguments: argparse.Namespace, connect: Connect) -> None:
         (folder / f"patterns-{name}.svg").write_text(plot, encoding="utf-8")
     (folder / "patterns.html").write_text(_patterns_report.page(summary, plots), encoding="utf-8")
     _print_tables(_patterns_report.tables(summary))
+
+
+def _summary(results: Results, arguments: argparse.Namespace) -> dict[str, Any]:
+    step_times = _step_times.read(arguments.step_times)
+    return summarise(results, arguments.resamples, step_times=step_times)
 
 
 def _values(text: str | None, experiment: Experiment) -> list[Any]:
@@ -248,6 +257,7 @@ def _print(summary: dict[str, Any]) -> None:
             *_tables.scores(summary, "partial"),
             _tables.likeness(summary),
             _tables.work(summary),
+            _tables.elsewhere(summary),
         ]
     )
 
