@@ -41,6 +41,15 @@ class TileWalk {
     LoadWord();
   }
 
+  // Leaves out the tiles before `tile`. Before the first Next only.
+  __device__ void SkipTo(int tile) {
+    next_ = tile;
+    if (!sparse_) return;
+    word_ = tile * per_tile_ / 64;
+    LoadWord();
+    any_ &= ~uint64_t{0} << (tile * per_tile_ % 64);
+  }
+
   // The next tile, or kNoTile.
   __device__ TileInfo Next() {
     if (!sparse_) {
@@ -88,6 +97,26 @@ class TileWalk {
   const uint64_t* mask_ = nullptr;
   uint64_t row_[4] = {};
   uint64_t any_ = 0;
+};
+
+// Walks those of the item's tiles that lie in its chunk of the keys.
+class ChunkWalk {
+ public:
+  __device__ ChunkWalk(const AttentionItemRange& s, const Item& item) : walk_(s, item) {
+    const KeyChunk chunk = KeyChunkAt(s.num_tokens, item.chunk);
+    walk_.SkipTo(chunk.first);
+    end_ = chunk.end;
+  }
+
+  // The next tile, or kNoTile. Not to be called again after kNoTile.
+  __device__ TileInfo Next() {
+    const TileInfo info = walk_.Next();
+    return info.tile < end_ ? info : TileInfo{kNoTile, 0};
+  }
+
+ private:
+  TileWalk walk_;
+  int end_;
 };
 
 }  // namespace sparsed::kernels::cuda
