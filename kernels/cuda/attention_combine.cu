@@ -2,7 +2,7 @@
 // relative to their chunk's own maximum, and sums of probabilities. Chunks are added up in
 // ascending order, whoever computed them and when. A chunk of which a row keeps nothing has the
 // weight 0.
-#include "kernels/cuda/partial.cuh"
+#include "kernels/cuda/split_items.cuh"
 
 namespace sparsed::kernels::cuda {
 namespace {
@@ -60,6 +60,7 @@ __global__ void __launch_bounds__(kWarps * 32)
 
   float total = 0;
   float out[kColumns] = {};
+#pragma unroll 4  // loads side by side
   for (int chunk = 0; chunk < tile.chunks; ++chunk) {
     const float scale = __shfl_sync(0xffffffffu, weight, chunk);
     total += scale * __shfl_sync(0xffffffffu, sum, chunk);

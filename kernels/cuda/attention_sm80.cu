@@ -9,8 +9,8 @@
 // rows in the scratch.
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma_sm80.cuh"
-#include "kernels/cuda/partial.cuh"
 #include "kernels/cuda/selection.cuh"
+#include "kernels/cuda/split_items.cuh"
 
 namespace sparsed::kernels::cuda {
 namespace {
@@ -241,7 +241,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   float* scratch = launch.scratch + blockIdx.x * launch.scratch_floats;
 
   for (int index = blockIdx.x; index < launch.num_items; index += gridDim.x) {
-    const Item item = FindItem<kSplit>(launch, index);
+    const auto item = FindItemOf<kSplit>(launch, index);
     const AttentionItemRange& s = *item.sequence;
     const int64_t first_row = s.first_row;
     const int kv_head = item.head / launch.group;

@@ -21,11 +21,11 @@
 #include <span>
 #include <type_traits>
 
-#include "kernels/cuda/partial.cuh"
 #include "kernels/cuda/ptx_sm90.cuh"
 #include "kernels/cuda/rings_sm90.cuh"
 #include "kernels/cuda/selection.cuh"
 #include "kernels/cuda/softmax_sm90.cuh"
+#include "kernels/cuda/split_items.cuh"
 #include "kernels/cuda/tile_walk.cuh"
 #include "kernels/cuda/wgmma_sm90.cuh"
 
@@ -97,7 +97,7 @@ __device__ void Produce(const AttentionLaunch& launch, const CUtensorMap* q_map,
     value_due = false;
   };
   for (int index = blockIdx.x; index < launch.num_items; index += gridDim.x) {
-    const Item item = FindItem<kSplit>(launch, index);
+    const auto item = FindItemOf<kSplit>(launch, index);
     const AttentionItemRange& s = *item.sequence;
     const int kv_column = item.head / launch.group * kHeadDim;
     std::conditional_t<kSplit, ChunkWalk, TileWalk> walk(s, item);
@@ -353,7 +353,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     value.Advance();
   };
   int index = blockIdx.x;
-  Item item = FindItem<kSplit>(launch, index);
+  Item item = FindItemOf<kSplit>(launch, index);
   wait_key();
   read_info();
   BarrierWait(barriers.QueryFull(query.stage, group), query.parity);
@@ -423,7 +423,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     const bool more = index < launch.num_items;
     const auto next_item = [&] {
       if (!more) return;
-      item = FindItem<kSplit>(launch, index);
+      item = FindItemOf<kSplit>(launch, index);
       wait_key();
       read_info();
       BarrierWait(barriers.QueryFull(query.stage, group), query.parity);

@@ -2,7 +2,6 @@
 // gave each key block into patterns. Shared by the attention kernels. Device code only.
 #pragma once
 
-#include "kernels/cuda/key_chunks.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma_sm80.cuh"
 #include "kernels/cuda/pattern.cuh"
@@ -15,24 +14,15 @@ constexpr float kNegativeInfinity = -__builtin_huge_valf();
 struct Item {
   const AttentionItemRange* sequence;
   int head;
-  int tile;       // of the sequence, 128 rows
-  int chunk = 0;  // of the keys; split launches only
+  int tile;  // of the sequence, 128 rows
 };
 
-template <bool kSplit = false>
-__device__ Item FindItem(const AttentionLaunch& launch, int index) {
+__device__ inline Item FindItem(const AttentionLaunch& launch, int index) {
   int s = 0;
   while (s + 1 < launch.num_sequences && launch.sequences[s + 1].first_item <= index) ++s;
   const AttentionItemRange& sequence = launch.sequences[s];
   const int local = index - sequence.first_item;
-  if constexpr (kSplit) {
-    const ChunkItem item =
-        ChunkItemAt(local, NumKeyChunks(sequence.num_tokens), sequence.num_tiles);
-    return {&sequence, item.head, sequence.first_tile + item.query_tile, item.chunk};
-  } else {
-    return {&sequence, local / sequence.num_tiles,
-            sequence.first_tile + local % sequence.num_tiles};
-  }
+  return {&sequence, local / sequence.num_tiles, sequence.first_tile + local % sequence.num_tiles};
 }
 
 __device__ inline float LogAdd2(float a, float b) {

@@ -1,7 +1,7 @@
 // The 128-key tiles of an attention item in the order in which they are loaded. Device code only.
 #pragma once
 
-#include "kernels/cuda/selection.cuh"
+#include "kernels/cuda/split_items.cuh"
 
 namespace sparsed::kernels::cuda {
 
@@ -102,7 +102,7 @@ class TileWalk {
 // Walks those of the item's tiles that lie in its chunk of the keys.
 class ChunkWalk {
  public:
-  __device__ ChunkWalk(const AttentionItemRange& s, const Item& item) : walk_(s, item) {
+  __device__ ChunkWalk(const AttentionItemRange& s, const SplitItem& item) : walk_(s, item) {
     const KeyChunk chunk = KeyChunkAt(s.num_tokens, item.chunk);
     walk_.SkipTo(chunk.first);
     end_ = chunk.end;

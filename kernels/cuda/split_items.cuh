@@ -1,9 +1,32 @@
-// What an item of a split launch leaves in the scratch. Device code only.
+// The items of a split launch: which they are, and what each leaves in the scratch. Device code
+// only.
 #pragma once
 
+#include "kernels/cuda/key_chunks.h"
 #include "kernels/cuda/selection.cuh"
 
 namespace sparsed::kernels::cuda {
+
+struct SplitItem : Item {
+  int chunk;  // of the keys
+};
+
+__device__ inline SplitItem FindSplitItem(const AttentionLaunch& launch, int index) {
+  const AttentionItemRange& s = *FindItem(launch, index).sequence;
+  const ChunkItem place =
+      ChunkItemAt(index - s.first_item, NumKeyChunks(s.num_tokens), s.num_tiles);
+  return {{&s, place.head, s.first_tile + place.query_tile}, place.chunk};
+}
+
+// The items of either kind of launch.
+template <bool kSplit>
+__device__ auto FindItemOf(const AttentionLaunch& launch, int index) {
+  if constexpr (kSplit) {
+    return FindSplitItem(launch, index);
+  } else {
+    return FindItem(launch, index);
+  }
+}
 
 // As key_chunks.h lays it out.
 template <int kHeadDim>
