@@ -129,7 +129,7 @@ TEST_CASE("the launches of split ranges have every query tile once, in order") {
     }
   }
   CHECK(Launches(sequences, 4, 100000, 32).size() == 1);
-  CHECK(Launches(sequences, 4, 36, 32).size() == 1 + 70 + 1);
+  CHECK(Launches(sequences, 4, 36, 32).size() == 1 + 71 + 1);
 }
 
 }  // namespace
