@@ -65,7 +65,8 @@ Engine::Engine(std::unique_ptr<kernels::Backend> backend, std::unique_ptr<Model>
     : backend_(std::move(backend)),
       model_(std::move(model)),
       options_(options),
-      row_alignment_(backend_->Info().row_alignment) {}
+      row_alignment_(backend_->Info().row_alignment),
+      splits_keys_(backend_->Info().splits_keys) {}
 
 absl::Status Engine::Allocate() {
   const int64_t rows = AlignedRows(options_.max_batch_tokens, row_alignment_);
@@ -219,6 +220,7 @@ absl::Status Engine::Upload(PackedBatch& packed) {
   packed.num_head_rows = static_cast<int64_t>(batch_.head_rows.size());
   packed.head_query_rows = Append(batch_.head_query_rows, buffers_.inputs, inputs_);
   packed.ranges = batch_.ranges;
+  packed.splits_keys = splits_keys_;
   packed.num_query_rows = batch_.num_query_rows;
   if (!batch_.query_rows.empty()) {
     packed.query_rows = Append(batch_.query_rows, buffers_.inputs, inputs_);

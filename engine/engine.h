@@ -138,6 +138,7 @@ class Engine {
   std::unique_ptr<Model> model_;
   const EngineOptions options_;
   const int32_t row_alignment_;
+  const bool splits_keys_;
   Workspace workspace_;
   StepBuffers buffers_;
   StepBatch batch_;

@@ -44,7 +44,8 @@ struct PassPlan {
 // all rows, its queries and attention for the tiles that hold head rows ("query rows", where they
 // stand together), the rest for the head rows. A pass that selects, or is looked into, attends with
 // all its rows, since any query block may need a pattern: in a step with such a pass the query rows
-// are the packed rows.
+// are the packed rows. Where the backend splits keys, the tiles that hold head rows are split in
+// steps of every kind, which so have the same bits; a pass that selects attends to them once more.
 struct PackedBatch {
   int64_t num_rows = 0;  // T
   const int32_t* ids = nullptr;
@@ -54,6 +55,7 @@ struct PackedBatch {
   int64_t num_head_rows = 0;           // R
 
   std::span<const kernels::QueryRange> ranges;  // of all passes; host memory
+  bool splits_keys = false;                     // of the backend
   int64_t num_query_rows = 0;                   // 0 where the last layer attends to nothing
   const int32_t* query_rows = nullptr;          // the packed row of each query row; null: the same
   const int32_t* query_positions = nullptr;     // of each query row; null: `positions`

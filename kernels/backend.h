@@ -75,6 +75,7 @@ struct BackendInfo {
   // HeadNorm, RouteExperts, GroupedLinear and SumExperts are there.
   bool has_experts = false;
   int32_t row_alignment = 1;  // every sequence starts at a multiple of this many packed rows
+  bool splits_keys = false;   // QueryRange::split makes a difference
   uint64_t memory_total_bytes = 0;
   uint64_t memory_free_bytes = 0;  // as the system counts it, whoever took the rest
   uint64_t allocated_bytes = 0;    // by live Buffers and LinearWeights of this backend
@@ -107,11 +108,16 @@ enum class AttentionMode : uint8_t {
 inline constexpr int64_t kQueryTileTokens = 128;
 
 // Some of a sequence's tokens as queries, in rows of their own. A sequence may be listed several
-// times, each time with another range.
+// times, each time with another range. No two of one call write the same rows.
 struct QueryRange {
   int64_t first_token = 0;  // a multiple of 128
   int64_t num_tokens = 0;   // a multiple of 128, or up to the sequence's end
   int64_t first_row = 0;    // of q and out; a multiple of row_alignment
+  // Without it, these are the rows of the whole sequence, bit for bit. With it, the keys may be
+  // parted, as the sequence's length alone says, so that a few queries fill a device: the rows are
+  // then those of another such range, in any mode with a mask that keeps as much. Not with
+  // kFullSelect. A backend without splits_keys ignores it.
+  bool split = false;
 };
 
 // One sequence of a packed batch.

@@ -16,7 +16,7 @@ class CudaSizeRules : public DeviceSizes {
     bias_element_bytes = sizeof(uint16_t);
     row_alignment = cuda::kRowAlignment;
     has_experts = true;
-    backend_bytes = cuda::kGemmWorkspaceBytes + cuda::kSelectionScratchBytes;
+    backend_bytes = cuda::kGemmWorkspaceBytes + cuda::kAttentionScratchBytes;
   }
 
   absl::StatusOr<uint64_t> LinearBytes(int64_t out_features, int64_t in_features, bool) override {

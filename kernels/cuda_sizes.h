@@ -8,7 +8,8 @@ namespace sparsed::kernels::cuda {
 
 inline constexpr int32_t kRowAlignment = 64;
 inline constexpr size_t kGemmWorkspaceBytes = 64u << 20;
-inline constexpr size_t kSelectionScratchBytes = 160u << 20;
+// Of a select launch, and of a split one.
+inline constexpr size_t kAttentionScratchBytes = 160u << 20;
 inline constexpr int64_t kColumnMultiple = 8;  // of a weight
 
 // A packed weight is bf16 [out, in].

@@ -26,19 +26,28 @@ std::vector<kernels::AttentionSequence> AttentionSequences(const PackedBatch& ba
   return sequences;
 }
 
-std::vector<kernels::AttentionSequence> LastAttentionSequences(const PackedBatch& batch,
-                                                               int32_t layer) {
-  std::vector<kernels::AttentionSequence> sequences;
+// The passes that select in the last layer, with all their queries; of the other passes the tiles
+// that hold head rows. Where those are split, of all passes, and they are attended to last: a split
+// tile's rows are not quite those of the whole, and a step that selects is to give the bits of one
+// that does not.
+struct LastSequences {
+  std::vector<kernels::AttentionSequence> selecting;
+  std::vector<kernels::AttentionSequence> tiles;
+};
+LastSequences LastAttentionSequences(const PackedBatch& batch, int32_t layer) {
+  LastSequences sequences;
   for (const PassPlan& pass : batch.passes) {
     kernels::AttentionSequence sequence = SequenceOf(pass, layer);
     if (pass.mode == kernels::AttentionMode::kFullSelect) {
-      sequences.push_back(sequence);
-      continue;
+      sequences.selecting.push_back(sequence);
+      if (!batch.splits_keys) continue;
+      sequence.mode = kernels::AttentionMode::kFull;
     }
     for (const kernels::QueryRange& range :
          batch.ranges.subspan(pass.first_range, pass.num_ranges)) {
       sequence.queries = range;
-      sequences.push_back(sequence);
+      sequence.queries->split = batch.splits_keys;
+      sequences.tiles.push_back(sequence);
     }
   }
   return sequences;
@@ -216,8 +225,12 @@ absl::Status TransformerModel::LastLayer(kernels::Backend& backend, const Packed
   const int32_t last = info_.num_layers - 1;
   SPARSED_RETURN_IF_ERROR(LastQueriesKeysValues(backend, batch, workspace));
   SPARSED_RETURN_IF_ERROR(ProbeLayer(backend, batch, last, workspace));
-  SPARSED_RETURN_IF_ERROR(Attend(backend, LastAttentionSequences(batch, last), batch.num_query_rows,
-                                 batch.num_rows, workspace));
+  const LastSequences sequences = LastAttentionSequences(batch, last);
+  for (const auto* some : {&sequences.selecting, &sequences.tiles}) {
+    if (some->empty()) continue;
+    SPARSED_RETURN_IF_ERROR(
+        Attend(backend, *some, batch.num_query_rows, batch.num_rows, workspace));
+  }
   if (batch.num_head_rows == 0) return absl::OkStatus();
 
   // From here on only the head rows; the queries' memory takes what was attended to.

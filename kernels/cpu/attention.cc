@@ -46,6 +46,9 @@ absl::Status CheckQueries(const AttentionSequence& sequence, const AttentionPara
   if (queries.first_row < 0 || queries.first_row + queries.num_tokens > params.q.rows) {
     return ShapeError("Attention", "queries lie outside of the rows of q");
   }
+  if (queries.split && sequence.mode == AttentionMode::kFullSelect) {
+    return ShapeError("Attention", "queries that are split select nothing");
+  }
   return absl::OkStatus();
 }
 

@@ -5,10 +5,12 @@
 // one attention block of any size, so that the mask is uniform within a warp. A tile that no query
 // block of the item keeps is never loaded; a warp whose query block drops it does no arithmetic.
 // Since a dropped tile leaves the online softmax untouched, a mask that keeps everything gives the
-// bits of full attention.
+// bits of full attention. In a split launch an item is one chunk of the keys too, and leaves its
+// rows in the scratch.
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma_sm80.cuh"
 #include "kernels/cuda/selection.cuh"
+#include "kernels/cuda/split_items.cuh"
 
 namespace sparsed::kernels::cuda {
 namespace {
@@ -57,17 +59,17 @@ __device__ int KeptHalves(const AttentionItemRange& s, int head, int block, int 
   return (row[column / 64] >> (column % 64)) & 1 ? 3 : 0;
 }
 
-// The next tile >= from that any query block of the item keeps, or num_tiles.
-__device__ int NextTile(const AttentionItemRange& s, const Item& item, int from, int num_tiles) {
+// The next tile >= from that any query block of the item keeps, or end_tile.
+__device__ int NextTile(const AttentionItemRange& s, const Item& item, int from, int end_tile) {
   if (s.mode != 2) return from;
   const int first = item.tile * kRows / s.block_size;
   const int last = min((item.tile * kRows + kRows - 1) / s.block_size, s.num_blocks - 1);
-  for (int tile = from; tile < num_tiles; ++tile) {
+  for (int tile = from; tile < end_tile; ++tile) {
     for (int block = first; block <= last; ++block) {
       if (KeptHalves(s, item.head, block, tile) != 0) return tile;
     }
   }
-  return num_tiles;
+  return end_tile;
 }
 
 // The running state of a warp's 16 rows; index 0 is row lane / 4, index 1 row lane / 4 + 8.
@@ -215,7 +217,20 @@ __device__ void StoreRows(const Rows<kHeadDim>& rows, const AttentionLaunch& lau
   }
 }
 
-template <int kHeadDim, bool kSelect>
+// The same in a split launch: relative to the maximum and before the division, to the scratch.
+template <int kHeadDim>
+__device__ void StorePartial(const Rows<kHeadDim>& rows, const Partial<kHeadDim>& partial,
+                             float scale, int warp, int lane) {
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    StorePartialRow(partial, warp * 16 + lane / 4 + 8 * r, lane, rows.max[r] * scale,
+                    QuadSum(rows.sum[r]), [&](int n) {
+                      return float2{rows.out[n][2 * r], rows.out[n][2 * r + 1]};
+                    });
+  }
+}
+
+template <int kHeadDim, bool kSelect, bool kSplit>
 __global__ void __launch_bounds__(kThreads, 1)
     AttentionKernel(const __grid_constant__ AttentionLaunch launch) {
   extern __shared__ __align__(128) uint8_t shared[];
@@ -226,7 +241,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   float* scratch = launch.scratch + blockIdx.x * launch.scratch_floats;
 
   for (int index = blockIdx.x; index < launch.num_items; index += gridDim.x) {
-    const Item item = FindItem(launch, index);
+    const auto item = FindItemOf<kSplit>(launch, index);
     const AttentionItemRange& s = *item.sequence;
     const int64_t first_row = s.first_row;
     const int kv_head = item.head / launch.group;
@@ -234,6 +249,13 @@ __global__ void __launch_bounds__(kThreads, 1)
     const Bf16* k = launch.k + first_row * launch.k_stride + kv_head * kHeadDim;
     const Bf16* v = launch.v + first_row * launch.v_stride + kv_head * kHeadDim;
     const int num_tiles = (s.num_tokens + kKeys - 1) / kKeys;
+    int first_tile = 0;
+    int end_tile = num_tiles;
+    if constexpr (kSplit) {
+      const KeyChunk chunk = KeyChunkAt(s.num_tokens, item.chunk);
+      first_tile = chunk.first * (kKeyTileTokens / kKeys);
+      end_tile = min(chunk.end * (kKeyTileTokens / kKeys), num_tiles);
+    }
     const int own_block = min((item.tile * kRows + warp * 16) / s.block_size, s.num_blocks - 1);
     const bool selecting = kSelect && s.mode == 1;
 
@@ -249,13 +271,13 @@ __global__ void __launch_bounds__(kThreads, 1)
                                 tile * kKeys, s.num_tokens);
     };
     LoadRows<kHeadDim, kRows>(query, q, launch.q_stride, item.tile * kRows, s.end_token);
-    int tile = NextTile(s, item, 0, num_tiles);
+    int tile = NextTile(s, item, first_tile, end_tile);
     int stage = 0;
-    if (tile < num_tiles) load_tile(tile, stage);
+    if (tile < end_tile) load_tile(tile, stage);
     CommitCopies();
-    while (tile < num_tiles) {
-      const int next = NextTile(s, item, tile + 1, num_tiles);
-      if (next < num_tiles) load_tile(next, stage ^ 1);
+    while (tile < end_tile) {
+      const int next = NextTile(s, item, tile + 1, end_tile);
+      if (next < end_tile) load_tile(next, stage ^ 1);
       CommitCopies();
       WaitCopies<1>();
       __syncthreads();
@@ -290,7 +312,11 @@ __global__ void __launch_bounds__(kThreads, 1)
       stage ^= 1;
     }
     WaitCopies<0>();
-    StoreRows(rows, launch, item, warp, lane);
+    if constexpr (kSplit) {
+      StorePartial(rows, PartialOf<kHeadDim>(launch, index), launch.scale_log2, warp, lane);
+    } else {
+      StoreRows(rows, launch, item, warp, lane);
+    }
     __syncthreads();
     if constexpr (kSelect) {
       if (selecting) {
@@ -304,9 +330,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
 }
 
-template <int kHeadDim, bool kSelect>
+template <int kHeadDim, bool kSelect, bool kSplit>
 cudaError_t Launch(const AttentionLaunch& launch, int32_t grid, cudaStream_t stream) {
-  const auto kernel = AttentionKernel<kHeadDim, kSelect>;
+  const auto kernel = AttentionKernel<kHeadDim, kSelect, kSplit>;
   constexpr int kBytes = Layout<kHeadDim>::kBytes;
   if (const cudaError_t error =
           cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
@@ -317,20 +343,20 @@ cudaError_t Launch(const AttentionLaunch& launch, int32_t grid, cudaStream_t str
   return cudaGetLastError();
 }
 
+template <int kHeadDim>
+cudaError_t Launch(const AttentionLaunch& launch, Mass mass, int32_t grid, cudaStream_t stream) {
+  if (launch.split) return Launch<kHeadDim, false, true>(launch, grid, stream);
+  return mass != Mass::kNone ? Launch<kHeadDim, true, false>(launch, grid, stream)
+                             : Launch<kHeadDim, false, false>(launch, grid, stream);
+}
+
 }  // namespace
 
 cudaError_t LaunchAttentionSm80(const AttentionLaunch& launch, int32_t head_dim, Mass mass,
                                 int32_t grid, cudaStream_t stream) {
   if (launch.num_items == 0) return cudaSuccess;
-  const bool select = mass != Mass::kNone;
-  if (head_dim == 64) {
-    return select ? Launch<64, true>(launch, grid, stream)
-                  : Launch<64, false>(launch, grid, stream);
-  }
-  if (head_dim == 128) {
-    return select ? Launch<128, true>(launch, grid, stream)
-                  : Launch<128, false>(launch, grid, stream);
-  }
+  if (head_dim == 64) return Launch<64>(launch, mass, grid, stream);
+  if (head_dim == 128) return Launch<128>(launch, mass, grid, stream);
   return cudaErrorInvalidValue;
 }
 

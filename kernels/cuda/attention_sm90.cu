@@ -12,17 +12,20 @@
 // item.
 //
 // A dropped tile leaves the online softmax untouched, so a mask that keeps everything gives the
-// bits of full attention. Sequences start at multiples of 64 packed rows, which a box of queries or
+// bits of full attention. In a split launch an item is one chunk of the keys too, and leaves its
+// rows in the scratch. Sequences start at multiples of 64 packed rows, which a box of queries or
 // values has: none touches two of them, but half a tile that a sequence does not reach is read as
 // zeros. A box of keys may touch the next sequence; those scores are blanked. What lies behind a
 // sequence's last row, up to such a multiple, is finite.
 #include <algorithm>
 #include <span>
+#include <type_traits>
 
 #include "kernels/cuda/ptx_sm90.cuh"
 #include "kernels/cuda/rings_sm90.cuh"
 #include "kernels/cuda/selection.cuh"
 #include "kernels/cuda/softmax_sm90.cuh"
+#include "kernels/cuda/split_items.cuh"
 #include "kernels/cuda/tile_walk.cuh"
 #include "kernels/cuda/wgmma_sm90.cuh"
 
@@ -68,7 +71,7 @@ __device__ void KeepInStep(const AttentionLaunch& launch, int index) {
   }
 }
 
-template <int kHeadDim, bool kSelect>
+template <int kHeadDim, bool kSelect, bool kSplit>
 __device__ void Produce(const AttentionLaunch& launch, const CUtensorMap* q_map,
                         const CUtensorMap* k_map, const CUtensorMap* v_map, uint32_t shared,
                         const Barriers& barriers, volatile uint32_t* tile_info) {
@@ -94,10 +97,10 @@ __device__ void Produce(const AttentionLaunch& launch, const CUtensorMap* q_map,
     value_due = false;
   };
   for (int index = blockIdx.x; index < launch.num_items; index += gridDim.x) {
-    const Item item = FindItem(launch, index);
+    const auto item = FindItemOf<kSplit>(launch, index);
     const AttentionItemRange& s = *item.sequence;
     const int kv_column = item.head / launch.group * kHeadDim;
-    TileWalk walk(s, item);
+    std::conditional_t<kSplit, ChunkWalk, TileWalk> walk(s, item);
 
     const auto load_key = [&](const TileInfo& info, bool last) {
       BarrierWait(barriers.KeyEmpty(key.stage), key.parity ^ 1);
@@ -253,8 +256,21 @@ __device__ void StoreRows(const Rows<kHeadDim>& rows, const AttentionLaunch& lau
   }
 }
 
+// The same in a split launch: relative to the maximum and before the division, to the scratch.
+template <int kHeadDim>
+__device__ void StorePartial(const Rows<kHeadDim>& rows, const Partial<kHeadDim>& partial,
+                             float scale, int warp_row, int lane) {
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    StorePartialRow(partial, warp_row + lane / 4 + 8 * r, lane, rows.max[r] * scale,
+                    QuadSum(rows.sum[r]), [&](int j) {
+                      return float2{rows.out[4 * j + 2 * r], rows.out[4 * j + 2 * r + 1]};
+                    });
+  }
+}
+
 // kParts: see TileMass; no fewer than attention blocks in a tile of any sequence that is selected.
-template <int kHeadDim, Mass kMass, int kParts>
+template <int kHeadDim, Mass kMass, int kParts, bool kSplit>
 __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_map, uint32_t shared,
                         const Barriers& barriers, const volatile uint32_t* tile_info) {
   constexpr bool kSelect = kMass != Mass::kNone;
@@ -337,7 +353,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     value.Advance();
   };
   int index = blockIdx.x;
-  Item item = FindItem(launch, index);
+  Item item = FindItemOf<kSplit>(launch, index);
   wait_key();
   read_info();
   BarrierWait(barriers.QueryFull(query.stage, group), query.parity);
@@ -407,7 +423,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
     const bool more = index < launch.num_items;
     const auto next_item = [&] {
       if (!more) return;
-      item = FindItem(launch, index);
+      item = FindItemOf<kSplit>(launch, index);
       wait_key();
       read_info();
       BarrierWait(barriers.QueryFull(query.stage, group), query.parity);
@@ -431,7 +447,12 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
       WgmmaWait<0>();
     }
     release_value();
-    StoreRows(rows, launch, out_map, done, out_staging, warp_row, lane);
+    if constexpr (kSplit) {
+      const int done_index = index - static_cast<int>(gridDim.x);
+      StorePartial(rows, PartialOf<kHeadDim>(launch, done_index), scale, warp_row, lane);
+    } else {
+      StoreRows(rows, launch, out_map, done, out_staging, warp_row, lane);
+    }
     if constexpr (!kJoinItems) {
       next_item();
       issue_scores();
@@ -443,7 +464,7 @@ __device__ void Consume(const AttentionLaunch& launch, const CUtensorMap* out_ma
   if (lane == 0) BulkWaitRead();
 }
 
-template <int kHeadDim, Mass kMass, int kParts>
+template <int kHeadDim, Mass kMass, int kParts, bool kSplit>
 __global__ void __launch_bounds__(kThreads, 1)
     AttentionKernel(const __grid_constant__ AttentionLaunch launch,
                     const __grid_constant__ AttentionMaps maps) {
@@ -477,7 +498,8 @@ __global__ void __launch_bounds__(kThreads, 1)
       PrefetchMap(&maps.k);
       PrefetchMap(&maps.v);
       PrefetchMap(&maps.out);
-      Produce<kHeadDim, kSelect>(launch, &maps.q, &maps.k, &maps.v, shared, barriers, tile_info);
+      Produce<kHeadDim, kSelect, kSplit>(launch, &maps.q, &maps.k, &maps.v, shared, barriers,
+                                         tile_info);
     }
     if constexpr (kSelect) {
       if (threadIdx.x >= 128 - kPatternThreads) {
@@ -486,14 +508,14 @@ __global__ void __launch_bounds__(kThreads, 1)
     }
   } else {
     GrowRegisters<kSelect ? 216 : 224>();
-    Consume<kHeadDim, kMass, kParts>(launch, &maps.out, shared, barriers, tile_info);
+    Consume<kHeadDim, kMass, kParts, kSplit>(launch, &maps.out, shared, barriers, tile_info);
   }
 }
 
-template <int kHeadDim, Mass kMass, int kParts>
+template <int kHeadDim, Mass kMass, int kParts, bool kSplit = false>
 cudaError_t Launch(const AttentionLaunch& launch, const AttentionMaps& maps, int32_t grid,
                    cudaStream_t stream) {
-  const auto kernel = AttentionKernel<kHeadDim, kMass, kParts>;
+  const auto kernel = AttentionKernel<kHeadDim, kMass, kParts, kSplit>;
   constexpr int kBytes = Layout<kHeadDim, kMass != Mass::kNone>::kBytes;
   if (const cudaError_t error =
           cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
@@ -532,6 +554,7 @@ cudaError_t Launch(const AttentionLaunch& launch, const AttentionMaps& maps, Mas
                    int32_t grid, cudaStream_t stream) {
   switch (mass) {
     case Mass::kNone:
+      if (launch.split) return Launch<kHeadDim, Mass::kNone, 1, true>(launch, maps, grid, stream);
       return Launch<kHeadDim, Mass::kNone, 1>(launch, maps, grid, stream);
     case Mass::kPlain:
       return LaunchSelect<kHeadDim, Mass::kPlain>(launch, maps, grid, stream);

@@ -1,5 +1,5 @@
 // CudaBackend: attention, from a batch of sequences to launches.
-// Next: launch.h, attention_sm90.cu
+// Next: split_plan.h, launch.h, attention_sm90.cu
 #include <algorithm>
 #include <cmath>
 #include <tuple>
@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/cuda_status.h"
+#include "kernels/cuda/key_chunks.h"
+#include "kernels/cuda/split_plan.h"
 #include "kernels/cuda/views.h"
 
 namespace sparsed::kernels::cuda {
@@ -46,6 +48,9 @@ absl::Status CheckQueries(const AttentionSequence& sequence) {
         "multiple of ",
         kRowAlignment, " on"));
   }
+  if (queries.split && sequence.mode == AttentionMode::kFullSelect) {
+    return absl::InvalidArgumentError("Attention: queries that are split select nothing");
+  }
   return absl::OkStatus();
 }
 
@@ -60,20 +65,44 @@ absl::Status CudaBackend::Attention(const AttentionParams& params) {
     return absl::InvalidArgumentError(
         absl::StrCat("Attention: head_dim ", params.head_dim, "; a GPU supports 64 and 128"));
   }
-  // A launch takes so many sequences, whose selections share their exponent.
+  for (const AttentionSequence& sequence : params.sequences) {
+    if (absl::Status status = CheckQueries(sequence); !status.ok()) return status;
+  }
+  const int64_t most_items = static_cast<int64_t>(attention_scratch_.bytes() / sizeof(float)) /
+                             PartialFloats(params.head_dim);
+  const auto splits = [&](const AttentionSequence& sequence) {
+    return SplitsKeys(sequence, params.num_heads, most_items);
+  };
+  std::span<const AttentionSequence> left = params.sequences;
+  while (!left.empty()) {
+    const bool split = splits(left.front());
+    const auto other = std::find_if(
+        left.begin(), left.end(), [&](const auto& sequence) { return splits(sequence) != split; });
+    const auto alike = left.first(static_cast<size_t>(other - left.begin()));
+    left = left.subspan(alike.size());
+    const absl::Status status =
+        split ? AttendSplit(params, alike, most_items) : AttendWhole(params, alike);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+// A launch takes so many sequences, whose selections share their exponent.
+absl::Status CudaBackend::AttendWhole(const AttentionParams& params,
+                                      std::span<const AttentionSequence> sequences) {
   size_t first = 0;
-  while (first < params.sequences.size()) {
+  while (first < sequences.size()) {
     Mass mass = Mass::kNone;
     size_t count = 0;
-    for (const AttentionSequence& sequence : params.sequences.subspan(first)) {
+    for (const AttentionSequence& sequence : sequences.subspan(first)) {
       const Mass own = MassOf(params, sequence);
       const bool fits = own == Mass::kNone || mass == Mass::kNone || own == mass;
       if (count == kMaxAttentionSequences || !fits) break;
-      if (absl::Status status = CheckQueries(sequence); !status.ok()) return status;
       if (own != Mass::kNone) mass = own;
       ++count;
     }
-    if (absl::Status status = AttentionChunk(params, params.sequences.subspan(first, count), mass);
+    if (absl::Status status =
+            AttendOnce(params, sequences.subspan(first, count), mass, /*split=*/false);
         !status.ok()) {
       return status;
     }
@@ -82,8 +111,22 @@ absl::Status CudaBackend::Attention(const AttentionParams& params) {
   return absl::OkStatus();
 }
 
-absl::Status CudaBackend::AttentionChunk(const AttentionParams& params,
-                                         std::span<const AttentionSequence> sequences, Mass mass) {
+absl::Status CudaBackend::AttendSplit(const AttentionParams& params,
+                                      std::span<const AttentionSequence> sequences,
+                                      int64_t most_items) {
+  SplitPlan plan(sequences, params.num_heads, most_items, kMaxAttentionSequences);
+  for (auto part = plan.Next(); !part.empty(); part = plan.Next()) {
+    if (absl::Status status = AttendOnce(params, part, Mass::kNone, /*split=*/true); !status.ok()) {
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+// One launch; with the combination of its chunks, where it is split.
+absl::Status CudaBackend::AttendOnce(const AttentionParams& params,
+                                     std::span<const AttentionSequence> sequences, Mass mass,
+                                     bool split) {
   AttentionLaunch launch;
   launch.out = AsBf16(params.out);
   launch.q = AsBf16(params.q);
@@ -96,6 +139,7 @@ absl::Status CudaBackend::AttentionChunk(const AttentionParams& params,
   launch.num_heads = params.num_heads;
   launch.group = params.num_heads / params.num_kv_heads;
   launch.scale_log2 = params.scale * kLog2E;
+  launch.split = split;
   for (const AttentionSequence& sequence : sequences) {
     AttentionItemRange& range = launch.sequences[launch.num_sequences++];
     const QueryRange queries =
@@ -108,7 +152,8 @@ absl::Status CudaBackend::AttentionChunk(const AttentionParams& params,
     range.num_tiles = CeilDiv(queries.num_tokens, 128);
     range.first_item = launch.num_items;
     range.mode = static_cast<int32_t>(sequence.mode);
-    launch.num_items += range.num_tiles * params.num_heads;
+    const int32_t chunks = split ? NumKeyChunks(range.num_tokens) : 1;
+    launch.num_items += range.num_tiles * params.num_heads * chunks;
     if (sequence.mode == AttentionMode::kFull) {
       range.num_blocks = CeilDiv(sequence.num_tokens, 128);
       continue;
@@ -131,7 +176,16 @@ absl::Status CudaBackend::AttentionChunk(const AttentionParams& params,
                        range.block_size, " are too many to select from; use a larger block size"));
     }
   }
-  const int32_t grid = PlanScratch(launch, mass);
+  if (absl::Status status = Launch(params, launch, mass); !status.ok()) return status;
+  if (split) {
+    SPARSED_CUDA_RETURN("Attention", LaunchAttentionCombine(launch, params.head_dim, stream_));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CudaBackend::Launch(const AttentionParams& params, AttentionLaunch& launch,
+                                 Mass mass) {
+  const int32_t grid = PlanScratch(launch, params.head_dim, mass);
   if (!hopper_) {
     SPARSED_CUDA_RETURN("Attention",
                         LaunchAttentionSm80(launch, params.head_dim, mass, grid, stream_));
@@ -152,14 +206,19 @@ absl::Status CudaBackend::AttentionChunk(const AttentionParams& params,
   return absl::OkStatus();
 }
 
-// Gives the blocks of a select launch their scratch. Returns the number of persistent blocks: one a
-// multiprocessor, fewer where even with one buffer each the scratch is short.
-int32_t CudaBackend::PlanScratch(AttentionLaunch& launch, Mass mass) const {
+// Gives the items of a split launch, or the blocks of a select launch, their scratch. Returns the
+// number of persistent blocks: one a multiprocessor, fewer where even with one buffer each the
+// scratch is short.
+int32_t CudaBackend::PlanScratch(AttentionLaunch& launch, int32_t head_dim, Mass mass) const {
   const int32_t grid = std::min(launch.num_items, multiprocessors_);
+  if (launch.split) {
+    launch.scratch = attention_scratch_.as<float>();
+    launch.scratch_floats = PartialFloats(head_dim);
+  }
   if (mass == Mass::kNone) return grid;
-  launch.scratch = selection_scratch_.as<float>();
+  launch.scratch = attention_scratch_.as<float>();
   const int64_t buffers =
-      static_cast<int64_t>(selection_scratch_.bytes() / sizeof(float)) / launch.scratch_floats;
+      static_cast<int64_t>(attention_scratch_.bytes() / sizeof(float)) / launch.scratch_floats;
   launch.scratch_buffers = hopper_ && buffers >= 2 * int64_t{grid} ? 2 : 1;
   return static_cast<int32_t>(std::min<int64_t>(grid, buffers));
 }
@@ -168,8 +227,8 @@ int32_t CudaBackend::PlanScratch(AttentionLaunch& launch, Mass mass) const {
 // fit into the cache (of which each half holds what its half of the multiprocessors reads).
 absl::Status CudaBackend::PlanSteps(AttentionLaunch& launch, int32_t head_dim) const {
   const AttentionItemRange& only = launch.sequences[0];
-  const bool equal =
-      launch.num_sequences == 1 && only.mode != static_cast<int32_t>(AttentionMode::kSparse);
+  const bool equal = !launch.split && launch.num_sequences == 1 &&
+                     only.mode != static_cast<int32_t>(AttentionMode::kSparse);
   if (!equal || int64_t{only.num_tokens} * head_dim * 2 * 2 <= cache_bytes_ / 2) {
     return absl::OkStatus();
   }

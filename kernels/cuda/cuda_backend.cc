@@ -58,9 +58,9 @@ absl::StatusOr<std::unique_ptr<CudaBackend>> CudaBackend::Create(int ordinal,
   auto workspace = backend->Alloc(kGemmWorkspaceBytes);
   if (!workspace.ok()) return workspace.status();
   backend->gemm_workspace_ = std::move(*workspace);
-  auto scratch = backend->Alloc(kSelectionScratchBytes);
+  auto scratch = backend->Alloc(kAttentionScratchBytes);
   if (!scratch.ok()) return scratch.status();
-  backend->selection_scratch_ = std::move(*scratch);
+  backend->attention_scratch_ = std::move(*scratch);
   auto counter = backend->Alloc(sizeof(uint32_t));
   if (!counter.ok()) return counter.status();
   backend->items_begun_ = std::move(*counter);
@@ -86,6 +86,7 @@ BackendInfo CudaBackend::Info() const {
   info.activation_dtype = DType::kBF16;
   info.has_experts = true;
   info.row_alignment = kRowAlignment;
+  info.splits_keys = true;
   info.memory_total_bytes = memory_total_bytes_;
   info.allocated_bytes = *allocated_bytes_;
   size_t free_bytes = 0;

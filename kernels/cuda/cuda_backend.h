@@ -63,9 +63,14 @@ class CudaBackend : public Backend {
  private:
   CudaBackend() = default;
   absl::Status PackBias(std::span<const float> bias, GemmWeight& weight);
-  absl::Status AttentionChunk(const AttentionParams& params,
-                              std::span<const AttentionSequence> sequences, Mass mass);
-  int32_t PlanScratch(AttentionLaunch& launch, Mass mass) const;
+  absl::Status AttendWhole(const AttentionParams& params,
+                           std::span<const AttentionSequence> sequences);
+  absl::Status AttendSplit(const AttentionParams& params,
+                           std::span<const AttentionSequence> sequences, int64_t most_items);
+  absl::Status AttendOnce(const AttentionParams& params,
+                          std::span<const AttentionSequence> sequences, Mass mass, bool split);
+  absl::Status Launch(const AttentionParams& params, AttentionLaunch& launch, Mass mass);
+  int32_t PlanScratch(AttentionLaunch& launch, int32_t head_dim, Mass mass) const;
   absl::Status PlanSteps(AttentionLaunch& launch, int32_t head_dim) const;
   absl::Status EncodeMap(const TensorView& view, uint32_t box_rows, CUtensorMap* map) const;
 
@@ -81,8 +86,8 @@ class CudaBackend : public Backend {
   std::unique_ptr<Staging> staging_;
   MarkEvents marks_;
   Buffer gemm_workspace_;
-  Buffer selection_scratch_;
-  Buffer items_begun_;  // by the blocks of an attention launch
+  Buffer attention_scratch_;  // of select and of split launches
+  Buffer items_begun_;        // by the blocks of an attention launch
   std::unique_ptr<Gemm> gemm_;
 };
 

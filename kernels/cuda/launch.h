@@ -94,7 +94,7 @@ struct GroupedLaunch {
 cudaError_t LaunchGroupedLinear(const GroupedLaunch& launch, int32_t grid, cudaStream_t stream);
 
 // One sequence of a packed attention launch. Its items are the tiles of 128 query rows of each
-// head.
+// head; in a split launch, those for each chunk of the keys.
 struct AttentionItemRange {
   int32_t first_row = 0;  // of k and v
   int32_t num_tokens = 0;
@@ -132,14 +132,22 @@ struct AttentionLaunch {
   int32_t num_items = 0;
   int32_t num_sequences = 0;
   float scale_log2 = 0;  // scale * log2(e)
-  // Select launches only: per block of the grid and buffer [nKV + 1][128] floats.
+  // Select launches: per block of the grid and buffer [nKV + 1][128] floats. Split launches: what
+  // each item leaves, PartialFloats(head_dim) of key_chunks.h. Others have none.
   float* scratch = nullptr;
-  int64_t scratch_floats = 0;  // of one buffer
+  int64_t scratch_floats = 0;  // of one buffer, or one item
   int32_t scratch_buffers = 1;
+  // The keys of all sequences are parted: their items are those of key_chunks.h and write to the
+  // scratch alone. Without selection, and followed by LaunchAttentionCombine.
+  bool split = false;
   // Hopper only: counts the items begun, 0 before the launch, where blocks are to keep in step.
   uint32_t* items_begun = nullptr;
   AttentionItemRange sequences[kMaxAttentionSequences];
 };
+
+// out = the rows of a split launch, from what its items left: chunk after chunk in ascending order.
+cudaError_t LaunchAttentionCombine(const AttentionLaunch& launch, int32_t head_dim,
+                                   cudaStream_t stream);
 
 // What a launch adds up for its kFullSelect sequences: nothing (it has none), or the probabilities
 // to the power of selection_ratio: 1, 2, or any. The sequences of a launch share it.

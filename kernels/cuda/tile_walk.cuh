@@ -1,7 +1,7 @@
 // The 128-key tiles of an attention item in the order in which they are loaded. Device code only.
 #pragma once
 
-#include "kernels/cuda/selection.cuh"
+#include "kernels/cuda/split_items.cuh"
 
 namespace sparsed::kernels::cuda {
 
@@ -39,6 +39,15 @@ class TileWalk {
     blocks_ = min(per_tile_, s.num_blocks - first);
     mask_ = s.mask + (static_cast<int64_t>(item.head) * s.num_blocks + first) * words_;
     LoadWord();
+  }
+
+  // Leaves out the tiles before `tile`. Before the first Next only.
+  __device__ void SkipTo(int tile) {
+    next_ = tile;
+    if (!sparse_) return;
+    word_ = tile * per_tile_ / 64;
+    LoadWord();
+    any_ &= ~uint64_t{0} << (tile * per_tile_ % 64);
   }
 
   // The next tile, or kNoTile.
@@ -88,6 +97,26 @@ class TileWalk {
   const uint64_t* mask_ = nullptr;
   uint64_t row_[4] = {};
   uint64_t any_ = 0;
+};
+
+// Walks those of the item's tiles that lie in its chunk of the keys.
+class ChunkWalk {
+ public:
+  __device__ ChunkWalk(const AttentionItemRange& s, const SplitItem& item) : walk_(s, item) {
+    const KeyChunk chunk = KeyChunkAt(s.num_tokens, item.chunk);
+    walk_.SkipTo(chunk.first);
+    end_ = chunk.end;
+  }
+
+  // The next tile, or kNoTile. Not to be called again after kNoTile.
+  __device__ TileInfo Next() {
+    const TileInfo info = walk_.Next();
+    return info.tile < end_ ? info : TileInfo{kNoTile, 0};
+  }
+
+ private:
+  TileWalk walk_;
+  int end_;
 };
 
 }  // namespace sparsed::kernels::cuda

@@ -48,7 +48,7 @@ class Call(ctypes.Structure):
         ("tokens", ctypes.c_int64), ("first_query", ctypes.c_int64)] + [
         (name, ctypes.c_int32) for name in (
             "num_heads", "num_kv_heads", "head_dim", "block_size", "select", "first_canvas_block",
-            "keep_prompt", "keep_canvas")] + [
+            "keep_prompt", "keep_canvas", "split")] + [
         ("scale", ctypes.c_float), ("selection_scale", ctypes.c_float)]
 
 
@@ -249,7 +249,7 @@ class Bench:
                   f" {row.get('celsius', 0):.0f} C  n={row['turns']}", flush=True)
 
     def selection(self, label, call, flops, tokens, heads, dim, rounds):
-        """What a select step costs beside a full one, and the last layer's few queries alone."""
+        """What a select step costs beside a full one."""
         masks = {}
 
         def select(size, **changes):
@@ -268,9 +268,14 @@ class Bench:
             contestants += [Contestant(f"sparsed select, blocks of {size}", select(size), flops)
                             for size in (64, 32)]
         self.case(f"{label}, selection", contestants, rounds)
+
+    def few_queries(self, label, call, flops, tokens, output, reference, rounds):
+        """The last layer's few queries against all keys, by whole items and with the keys parted."""
         self.case(f"{label}, last 128 queries", [
-            Contestant("sparsed last 128 queries", call(first_query=tokens - BLOCK),
-                       flops * BLOCK / tokens)], rounds)
+            Contestant(name, call(first_query=tokens - BLOCK, split=split), flops * BLOCK / tokens,
+                       output, reference)
+            for name, split in (("sparsed last 128 queries", 0),
+                                ("sparsed last 128 queries, split", 1))], rounds)
 
     def shape(self, tokens, heads, kv_heads, dim, rivals, densities, select):
         torch.manual_seed(tokens + heads + dim)
@@ -290,7 +295,7 @@ class Bench:
                           v=own[2].data_ptr(), mask=None, tokens=tokens, first_query=-1,
                           num_heads=heads, num_kv_heads=kv_heads, head_dim=dim, block_size=BLOCK,
                           select=0, first_canvas_block=blocks - 1, keep_prompt=int(blocks * 0.3) + 1,
-                          keep_canvas=1, scale=scale, selection_scale=scale)
+                          keep_canvas=1, split=0, scale=scale, selection_scale=scale)
             fields.update(changes)
             built = Call(**fields)
             return lambda: self.ours.attention(built)
@@ -318,6 +323,12 @@ class Bench:
         self.case(label, full, rounds)
         if select:
             self.selection(label, call, flops, tokens, heads, dim, rounds)
+            # The call takes its few queries, and leaves their rows, from the first row on.
+            first = q[:, :, :BLOCK]
+            self.few_queries(
+                label, call, flops, tokens, lambda: our_output()[:BLOCK],
+                lambda: rows_first(F.scaled_dot_product_attention(first, k, v, enable_gqa=grouped)),
+                rounds)
         if "loop" in rivals:
             self.case(f"{label}, published selection", [Contestant(
                 "published selection", lambda: published_selection(q, k, scale, 0.3, blocks - 1),

@@ -34,6 +34,7 @@ struct Call {
   int32_t first_canvas_block;
   int32_t keep_prompt;
   int32_t keep_canvas;
+  int32_t split;  // 1: the keys of the queries may be parted; with first_query only
   float scale;
   float selection_scale;
 };
@@ -54,7 +55,7 @@ absl::Status Attention(Session& session, const Call& call) {
   int64_t queries = call.tokens;
   if (call.first_query >= 0) {
     queries = call.tokens - call.first_query;
-    sequence.queries = kernels::QueryRange{call.first_query, queries, 0};
+    sequence.queries = kernels::QueryRange{call.first_query, queries, 0, call.split != 0};
   }
   if (call.mask != nullptr) {
     sequence.mode = call.select != 0 ? AttentionMode::kFullSelect : AttentionMode::kSparse;

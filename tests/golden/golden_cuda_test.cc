@@ -240,6 +240,38 @@ TEST_CASE("On the device select ratio 1 gives the bits of full attention") {
   }
 }
 
+// Of more tokens than one chunk of keys has, so that the last layer's tiles are split.
+TEST_CASE("On the device select ratio 1 gives the bits of full attention where keys are split") {
+  auto engine = DeviceEngine(nullptr);
+  if (engine == nullptr) return;
+  REQUIRE(engine->backend_info().splits_keys);
+  std::vector<engine::Outcome> alone;
+  std::vector<engine::Request> requests;
+  for (const int32_t prompt_tokens : {1500, 3000}) {
+    for (const float cfg_scale : {0.0f, 1.0f}) {
+      engine::Request request = engine::MakeTinyRequest(prompt_tokens, 64, 12, 32);
+      request.ids.assign(request.ids.size(), engine->model_info().mask_token_id);
+      for (int32_t i = 0; i < prompt_tokens; ++i) request.ids[i] = 6 + (i * 37 + i / 91) % 120;
+      request.sampling.seed = requests.size();
+      request.sampling.temperature = 0.7f;
+      request.sampling.cfg_scale = cfg_scale;
+      request.sparse.mode = engine::SparseMode::kOff;
+      const engine::Outcome full = engine::RunBatch(*engine, {request}).front();
+      request.sparse.mode = engine::SparseMode::kSparseD;
+      request.sparse.select = 1.0;
+      for (const int32_t block_size : {32, 64, 128}) {
+        CAPTURE(prompt_tokens, cfg_scale, block_size);
+        request.sparse.block_size = block_size;
+        REQUIRE(engine::RunBatch(*engine, {request}).front() == full);
+      }
+      request.sparse.select = 0.3;
+      requests.push_back(request);
+      alone.push_back(engine::RunBatch(*engine, {request}).front());
+    }
+  }
+  REQUIRE(engine::RunBatch(*engine, requests) == alone);
+}
+
 TEST_CASE("On the device a request gives the same bits alone and in a batch") {
   auto engine = DeviceEngine(nullptr);
   if (engine == nullptr) return;

@@ -101,8 +101,9 @@ TEST_CASE("a range of queries gives the bits that its rows have among all querie
     const auto backend = MakeBackend(SupportedIsas().back(), 2);
     REQUIRE(all.Run(*backend, {sequence}).ok());
     Matrix expected = all.out;
-    // Tokens 128..383 and 640..699, in rows of their own, before another sequence.
-    const std::vector<QueryRange> ranges = {{128, 256, 70}, {640, 60, 3}};
+    // Tokens 128..383 and 640..699, in rows of their own, before another sequence. The processor's
+    // backend splits no keys.
+    const std::vector<QueryRange> ranges = {{128, 256, 70}, {640, 60, 3, /*split=*/true}};
     Matrix q(400, all.q.cols, kNaN);
     Matrix out(400, all.out.cols, kNaN);
     std::vector<AttentionSequence> sequences;

@@ -211,6 +211,12 @@ TEST_CASE("arguments that do not fit are refused by name") {
       CHECK(error(sequence).find("queries") != std::string::npos);
     }
   }
+  SECTION("a selection by queries that are split") {
+    sequence.mode = AttentionMode::kFullSelect;
+    sequence.selection = {.first_canvas_block = 2, .keep_prompt = 1, .keep_canvas = 1, .scale = 1};
+    sequence.queries = QueryRange{0, 100, 0, /*split=*/true};
+    CHECK(error(sequence).find("split") != std::string::npos);
+  }
   SECTION("head_dim") {
     problem.params.head_dim = 24;
     CHECK(error(sequence).find("head_dim") != std::string::npos);

@@ -168,10 +168,17 @@ struct Batch {
   // Largest error of `got` and of a plain bf16 implementation (float scores, bf16 probabilities,
   // bf16 output) against float64, over some rows of every head.
   void Errors(const std::vector<uint16_t>& got, size_t sequence, double* own, double* plain) const {
+    RangeErrors(got, sequence, {0, cases[sequence].tokens, first_rows[sequence]}, own, plain);
+  }
+  // The same of the rows of a query range, where `got` has them from range.first_row on.
+  void RangeErrors(const std::vector<uint16_t>& got, size_t sequence, const QueryRange& range,
+                   double* own, double* plain) const {
     const int n = cases[sequence].tokens;
+    const auto end = static_cast<int>(range.first_token + range.num_tokens);
     const int64_t kv = (shape.heads + shape.kv_heads) * shape.head_dim;
     for (int head = 0; head < shape.heads; ++head) {
-      for (int i = 0; i < n; i += std::max(1, n / 37)) {
+      for (auto i = static_cast<int>(range.first_token); i < end;
+           i += std::max(1, static_cast<int>(range.num_tokens) / 37)) {
         std::vector<double> p(static_cast<size_t>(n), 0);
         double high = -std::numeric_limits<double>::infinity();
         for (int j = 0; j < n; ++j) {
@@ -192,9 +199,9 @@ struct Batch {
           }
           exact = empty ? 0 : exact / sum;
           rounded = empty ? 0 : Round(static_cast<float>(rounded / sum));
-          const double value = FromBits(
-              got[static_cast<size_t>((first_rows[sequence] + i) * shape.heads * shape.head_dim +
-                                      head * shape.head_dim + d)]);
+          const double value = FromBits(got[static_cast<size_t>(
+              (range.first_row + i - range.first_token) * shape.heads * shape.head_dim +
+              head * shape.head_dim + d)]);
           REQUIRE(std::isfinite(value));
           *own = std::max(*own, std::abs(value - exact));
           *plain = std::max(*plain, std::abs(rounded - exact));
