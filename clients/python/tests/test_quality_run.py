@@ -335,6 +335,7 @@ def test_experiments():
     ("select", [0.1, 0.3], {"loss", "time"}),
     ("scale", ["head_dim", "n_heads"], {"loss", "time"}),
     ("steps", [16, 32], {"loss", "accuracy", "time"}),
+    ("front", ["plain-20", "every-8-20"], {"loss", "front"}),
 ])
 def test_an_experiments_plots(tmp_path, name, values, plots):
     experiment = EXPERIMENTS[name]
@@ -345,7 +346,7 @@ def test_an_experiments_plots(tmp_path, name, values, plots):
     assert drawn.keys() == plots
     for plot in drawn.values():
         xml.etree.ElementTree.fromstring(plot)
-    assert drawn["loss"].count("<circle") == {"baseline": 3, "select": 4}.get(name, 4)
+    assert drawn["loss"].count("<circle") == {"baseline": 3, "front": 2}.get(name, 4)
 
 
 def test_ticks():

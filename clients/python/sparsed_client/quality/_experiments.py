@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import _svg
-from ._page import point
+from ._page import differences, elsewhere, point
+from ._page import fronts as fronts_of
 from ._summary import EVERYTHING, NON_COUNTING
 from ._variants import Variant
 
@@ -18,7 +19,8 @@ _SPARSED = {"sparse": "sparsed", "skip": 0.2, "select": 0.3}
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """what: the x axis. values: what it takes. of: the variants of one value. whole_canvas: its
-    answers are as long as its largest value, in one decoding block. by_length: x is the length."""
+    answers are as long as its largest value, in one decoding block. by_length: x is the length.
+    ordered: there is an x axis; otherwise time is it."""
 
     name: str
     title: str
@@ -27,6 +29,7 @@ class Experiment:
     of: Callable[[Any], list[Variant]]
     whole_canvas: bool = False
     by_length: bool = False
+    ordered: bool = True
 
     def variants(self, values: Sequence[Any]) -> list[Variant]:
         """Full attention and those of all values. Errors: ValueError."""
@@ -37,6 +40,29 @@ class Experiment:
 
     def gen_length(self, values: Sequence[Any]) -> int | None:
         return max(values) if self.whole_canvas else None
+
+
+def _front() -> dict[str, dict[str, Any]]:
+    """By name: plain SparseD, refreshes, the switch by overlap, a floor for the recall, budgets."""
+    later = {"skip": 0.0, "refresh_until": 1.0}
+    found: dict[str, dict[str, Any]] = {}
+    for percent in (10, 20, 30, 50):
+        found[f"plain-{percent}"] = {"skip": 0.2, "select": percent / 100}
+    for percent in (10, 20, 30):
+        share = {"select": percent / 100}
+        found[f"start-{percent}"] = {"skip": 0.0, **share}
+        found[f"early-{percent}"] = {"skip": 0.0, "refresh_every": 2, **share}
+        found[f"every-4-{percent}"] = {**later, "refresh_every": 4, **share}
+        found[f"every-8-{percent}"] = {**later, "refresh_every": 8, **share}
+        found[f"switch-{percent}"] = {"skip": 0.5, "switch_overlap": 0.95, **share}
+        found[f"mass-{percent}"] = {"skip": 0.2, "budgets": "by_mass", **share}
+        found[f"mass-every-8-{percent}"] = {**found[f"every-8-{percent}"], "budgets": "by_mass"}
+    found["floor-20"] = {"skip": 0.0, "select": 0.2, "recall_every": 4, "recall_floor": 0.9}
+    found["every-16-20"] = {**later, "refresh_every": 16, "select": 0.2}
+    return found
+
+
+_FRONT = _front()
 
 
 def _one(name: str, **options: Any) -> list[Variant]:
@@ -91,6 +117,29 @@ EXPERIMENTS = {
             lambda scale: _one(f"scale-{scale}", scale=scale),
         ),
         Experiment(
+            "isolated",
+            "Prompt and canvas ranked apart, or together",
+            "isolated",
+            ("true", "false"),
+            lambda value: _one(f"isolated-{value}", isolated=value == "true"),
+        ),
+        Experiment(
+            "front",
+            "Time against loss: SparseD, and what adapts",
+            "variant",
+            tuple(_FRONT),
+            lambda name: [Variant(name, {"sparse": "sparsed", **_FRONT[name]}, "full")],
+            ordered=False,
+        ),
+        Experiment(
+            "presets",
+            "The presets",
+            "preset",
+            ("balanced", "fast"),
+            lambda name: [Variant(name, {"sparse": "sparsed", "preset": name}, "full")],
+            ordered=False,
+        ),
+        Experiment(
             "steps",
             "The number of steps",
             "steps, of a canvas as long as the most steps",
@@ -105,7 +154,11 @@ EXPERIMENTS = {
 def plots(
     experiment: Experiment, values: Sequence[Any], summary: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Loss and time over the experiment's values, or over the length, as SVG by name."""
+    """Loss and time over the experiment's values, or over the length, as SVG by name. Without order:
+    the losses, and over time by the given step times or at the longest length."""
+    if not experiment.ordered:
+        fronts = elsewhere(summary) or fronts_of(summary)[-1:]
+        return dict(zip(("loss", "front", "front-2", "front-3"), [*differences(summary)[:1], *fronts]))
     x_of: list[tuple[float, str, str, str]] = []
     if experiment.by_length:
         variant = experiment.of(experiment.values[0])[0]

@@ -105,7 +105,9 @@ def _experiment(arguments: argparse.Namespace, connect: Connect) -> None:
     _write_json(folder / f"{experiment.name}.json", summary)
     for name, plot in plots.items():
         (folder / f"{experiment.name}-{name}.svg").write_text(plot, encoding="utf-8")
-    page = _page.page(summary, [(experiment.title, "".join(plots.values()))])
+    # Without order they are the page's own.
+    first = [(experiment.title, "".join(plots.values()))] if experiment.ordered else []
+    page = _page.page(summary, first)
     (folder / f"{experiment.name}.html").write_text(page, encoding="utf-8")
     _print(summary)
 
