@@ -26,11 +26,14 @@ struct Kind {
   kernels::WeightType weights;
 };
 
-// One of every family, and int8 weights.
+// One of every family, and int8 weights. What Dream adds is not of the threads.
 constexpr Kind kKinds[] = {{"tiny", kernels::WeightType::kFull},
-                           {"tiny-dream", kernels::WeightType::kFull},
                            {"tiny-llada-moe", kernels::WeightType::kFull},
-                           {"tiny-dream", kernels::WeightType::kInt8}};
+#if !defined(__SANITIZE_THREAD__)
+                           {"tiny-dream", kernels::WeightType::kFull},
+                           {"tiny-dream", kernels::WeightType::kInt8}
+#endif
+};
 
 bool IsFirst(const Kind& kind) { return kind.shape == kKinds[0].shape; }
 
@@ -146,7 +149,7 @@ TEST_CASE("Select ratio 1 gives the bits of full attention") {
   const Kind kind = GENERATE(from_range(std::begin(kKinds), std::end(kKinds)));
   auto engine = MakeTinyCpuEngine(2, kind.shape, kind.weights);
   std::mt19937 random(1);
-  const int trials = kThreadSanitizer ? 1 : kAddressSanitizer ? 4 : IsFirst(kind) ? 12 : 4;
+  const int trials = kThreadSanitizer ? 1 : kAddressSanitizer ? 2 : IsFirst(kind) ? 12 : 4;
   for (int trial = 0; trial < trials; ++trial) {
     CAPTURE(kind.shape, engine->backend_info().weights, trial);
     Request request = RandomRequest(random, engine->model_info());
