@@ -146,14 +146,13 @@ void CheckTargets(const Request& request, const ModelInfo& model, Violations& vi
   const std::vector<int32_t>& targets = request.target_ids;
   if (targets.empty()) return;
   if (targets.size() != request.canvas.size()) {
-    violations.Add("target_ids.ids", targets.size(), " ids; the canvas takes ",
-                   request.canvas.size());
+    violations.Add("target_ids", targets.size(), " ids; the canvas takes ", request.canvas.size());
   }
   for (size_t i = 0; i < targets.size(); ++i) {
     if (targets[i] >= 0 && targets[i] < model.vocab_size && targets[i] != model.mask_token_id) {
       continue;
     }
-    violations.Add(absl::StrCat("target_ids.ids[", i, "]"), targets[i], " is not in [0, ",
+    violations.Add(absl::StrCat("target_ids[", i, "]"), targets[i], " is not in [0, ",
                    model.vocab_size, ") without the mask token ", model.mask_token_id);
     break;
   }

@@ -38,6 +38,8 @@ def _add_options(command: argparse.ArgumentParser) -> None:
             kind = {"metavar": "TEXT", "action": "append"}
         elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
             kind = {"metavar": "TEXT"}
+        elif field.label == FieldDescriptor.LABEL_REPEATED:
+            kind = {"metavar": "N,...", "type": _numbers}
         flag = "--" + name.replace("_", "-")
         where = f"{part}.{field.name}".lstrip(".")
         group.add_argument(flag, dest=name, help=where, default=None, **kind)
