@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/step_scheduler.h"
 #include "tests/testing/catch.h"
 
 namespace sparsed::engine {

@@ -58,7 +58,9 @@ TEST_CASE("In random order the canvases hang on seed and targets alone") {
   REQUIRE(RunAlone(*engine, RandomOrder(2)).commit_steps == full.commit_steps);
 
   Request sparse = request;
-  sparse.sparse = {.mode = SparseMode::kSparseD, .select = 0.1, .block_size = 32};
+  sparse.sparse.mode = SparseMode::kSparseD;
+  sparse.sparse.select = 0.1;
+  sparse.sparse.block_size = 32;
   const Outcome drifted = RunAlone(*engine, sparse);
   REQUIRE(drifted.canvas == full.canvas);
   REQUIRE(drifted.commit_steps == full.commit_steps);

@@ -52,6 +52,13 @@ std::map<int32_t, float> FirstConfidences(Engine& engine, Request request) {
   return confidences;
 }
 
+void GoSparse(Request& request) {
+  request.sparse.mode = SparseMode::kSparseD;
+  request.sparse.skip = 0.2;
+  request.sparse.select = 0.3;
+  request.sparse.block_size = 32;
+}
+
 float Highest(const Outcome& outcome) {
   return *std::max_element(outcome.confidences.begin(), outcome.confidences.end());
 }
@@ -166,7 +173,7 @@ TEST_CASE("A text that ends early has the blocks behind it uncomputed, whatever 
 TEST_CASE("Sparse attention begins once the share skip is committed, long before its step") {
   auto engine = MakeTinyCpuEngine(2);
   Request request = MakeTinyRequest(250, 64, 64, 8);  // by its number step 13 selects
-  request.sparse = {.mode = SparseMode::kSparseD, .skip = 0.2, .select = 0.3, .block_size = 32};
+  GoSparse(request);
   request.sampling.confidence_threshold = 1e-6f;  // a block a step: 8 of them
   using enum StepKind;
   const auto kinds = [&] {
@@ -190,7 +197,7 @@ TEST_CASE("Sparse attention begins once the share skip is committed, long before
 TEST_CASE("By its number the select step comes where few tokens are committed") {
   auto engine = MakeTinyCpuEngine(2);
   Request request = MakeTinyRequest(250, 64, 32, 64);
-  request.sparse = {.mode = SparseMode::kSparseD, .skip = 0.2, .select = 0.3, .block_size = 32};
+  GoSparse(request);
   const Run plain = RunSteps(*engine, request);
   request.sampling.confidence_threshold = 1.0f;
   const Run run = RunSteps(*engine, request);

@@ -200,12 +200,12 @@ TEST_CASE("a target is taken with its own probability, whatever the rules say of
   constexpr int64_t kVocab = 777;
   Matrix logits = RandomMatrix(3, kVocab, 9, 12.0f);
   const Matrix before = logits;
-  const auto best = static_cast<int32_t>(
-      std::max_element(&before.at(2, 0), &before.at(2, 0) + kVocab) - &before.at(2, 0));
+  const auto third = before.data.begin() + 2 * kVocab;
+  const auto best = static_cast<int32_t>(std::max_element(third, third + kVocab) - third);
   const Sampled sampled =
       Sample(logits, {{.row = 0, .target_token = 5},
-                      {.row = 1, .rule = ConfidenceRule::kRandom, .target_token = 776},
-                      {.row = 2, .rule = ConfidenceRule::kSampledProbability, .target_token = best},
+                      {.row = 1, .target_token = 776, .rule = ConfidenceRule::kRandom},
+                      {.row = 2, .target_token = best, .rule = ConfidenceRule::kSampledProbability},
                       {.row = 2}});
   CHECK(sampled.tokens == std::vector<int32_t>{5, 776, best, best});
   for (size_t i = 0; i < 3; ++i) {
