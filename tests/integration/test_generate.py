@@ -105,15 +105,13 @@ def test_a_confidence_threshold_saves_steps(client):
     def run(**options):
         return client.generate(g.GenerateRequest(
             prompt="Once upon a time", token_confidences=True,
-            sampling=g.SamplingOptions(gen_length=64, block_length=32, **options)))
+            sampling=g.SamplingOptions(gen_length=32, block_length=16, **options)))
 
-    plain = run(stop_at_end=False)
-    assert plain.usage.full_steps == 64
     quick = run(stop_at_end=False, confidence_threshold=0.5)
-    assert 2 <= quick.usage.full_steps < 64 and len(quick.token_ids) == 64
-    assert quick.usage.generated_tokens == 64 and MASK not in quick.token_ids
+    assert 2 <= quick.usage.full_steps < 32 and len(quick.token_ids) == 32
+    assert quick.usage.generated_tokens == 32 and MASK not in quick.token_ids
     steps = [token.commit_step for token in quick.tokens]
-    assert max(steps) == quick.usage.full_steps - 1 and max(steps[:32]) < min(steps[32:])
+    assert max(steps) == quick.usage.full_steps - 1 and max(steps[:16]) < min(steps[16:])
     for step in range(quick.usage.full_steps):
         confidences = [token.confidence for token in quick.tokens if token.commit_step == step]
         # The schedule has one a step.
@@ -122,17 +120,17 @@ def test_a_confidence_threshold_saves_steps(client):
     # With steps that can be seen while they come, and the same blocks.
     stream = list(client.stream(g.StreamGenerateRequest(progress=True, request=g.GenerateRequest(
         prompt="Once upon a time", sampling=g.SamplingOptions(
-            gen_length=64, stop_at_end=False, confidence_threshold=0.5)))))
+            gen_length=32, block_length=16, stop_at_end=False, confidence_threshold=0.5)))))
     assert stream[-1].final.token_ids == quick.token_ids
     assert "".join(event.block.text for event in stream) == quick.text
-    assert all(event.progress.steps == 64 for event in stream if event.HasField("progress"))
+    assert all(event.progress.steps == 32 for event in stream if event.HasField("progress"))
 
     stop = quick.text[5:9]
     cut = run(stop_at_end=False, confidence_threshold=0.5, stop=[stop])
     assert cut.text == quick.text[:quick.text.find(stop)]
     # The first block is done, the other is not begun.
-    assert cut.usage.full_steps == max(steps[:32]) + 1
-    assert cut.token_ids[:32] == quick.token_ids[:32] and len(set(cut.token_ids[32:])) == 1
+    assert cut.usage.full_steps == max(steps[:16]) + 1
+    assert cut.token_ids[:16] == quick.token_ids[:16] and len(set(cut.token_ids[16:])) == 1
 
 
 def test_tokens_that_are_given_are_committed_and_weighed(client):
