@@ -38,7 +38,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
             kind = {"metavar": "TEXT", "action": "append"}
         elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
             kind = {"metavar": "TEXT"}
-        elif field.label == FieldDescriptor.LABEL_REPEATED:
+        elif field.default_value == []:  # of a repeated field
             kind = {"metavar": "N,...", "type": _numbers}
         flag = "--" + name.replace("_", "-")
         where = f"{part}.{field.name}".lstrip(".")
