@@ -30,7 +30,7 @@ DecodingStep PlanDecodingStep(const SamplingParams& sampling, int32_t gen_length
         sampling.remasking == Remasking::kOrigin
             ? masked
             : static_cast<int32_t>(static_cast<float>(masked) * UnmaskShare(sampling.steps, step));
-    return {gen_length, commits, step == sampling.steps - 1};
+    return {gen_length, commits, sampling.steps};
   }
   const int32_t blocks = gen_length / sampling.block_length;
   const int32_t steps_per_block = sampling.steps / blocks;
@@ -39,7 +39,12 @@ DecodingStep PlanDecodingStep(const SamplingParams& sampling, int32_t gen_length
   // No position of a block is touched before the block's turn, so all of it is masked at its start.
   return {(block + 1) * sampling.block_length,
           TransferCount(sampling.block_length, steps_per_block, step_of_block),
-          step_of_block == steps_per_block - 1};
+          (block + 1) * steps_per_block};
+}
+
+int32_t CanvasBefore(const SamplingParams& sampling, int32_t gen_length, int32_t step) {
+  const int32_t steps_per_block = sampling.steps / (gen_length / sampling.block_length);
+  return step / steps_per_block * sampling.block_length;
 }
 
 bool Competes(const Sequence& sequence, int32_t canvas_index) {

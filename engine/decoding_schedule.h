@@ -5,6 +5,10 @@
 // masked positions compete, and the share committed follows times that go from 1 down to 0.001;
 // with "origin" every position is committed or left with that probability. Source: ML-GSAI/LLaDA
 // generate.py; DreamLM/Dream generation_utils.py. Departure: the random numbers are counter-based.
+//
+// With a confidence threshold (Fast-dLLM, arXiv 2505.22618) a step may commit more, and a block
+// whose positions are all committed gives up the steps that it has left. Departure: a step commits
+// at least as many as without a threshold, so that `steps` suffice.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +18,9 @@
 namespace sparsed::engine {
 
 struct DecodingStep {
-  int32_t block_end = 0;       // masked canvas positions in [0, block_end) compete
-  int32_t commits = 0;         // so many of them are committed, or all there are
-  bool last_of_block = false;  // the decoding block ends with this step
+  int32_t block_end = 0;  // masked canvas positions in [0, block_end) compete
+  int32_t commits = 0;    // so many of them are committed, or all there are
+  int32_t end = 0;        // the first step of the next decoding block, or T
 };
 
 // How many of a block's `masked` positions are committed in step `step` of `steps`: the quotient,
@@ -27,10 +31,13 @@ int32_t TransferCount(int32_t masked, int32_t steps, int32_t step);
 // the last step.
 float UnmaskShare(int32_t steps, int32_t step);
 
-// The sequence's step `step`, 0-based over the whole canvas, of which `masked` positions are
+// Step `step` of the schedule, 0-based over the whole canvas, of which `masked` positions are
 // masked.
 DecodingStep PlanDecodingStep(const SamplingParams& sampling, int32_t gen_length, int32_t step,
                               int32_t masked);
+
+// Canvas positions in the decoding blocks that end before step `step` of the schedule.
+int32_t CanvasBefore(const SamplingParams& sampling, int32_t gen_length, int32_t step);
 
 // Whether the masked canvas position takes part in the sequence's next step.
 bool Competes(const Sequence& sequence, int32_t canvas_index);

@@ -13,10 +13,10 @@ namespace sparsed::engine {
 namespace {
 
 // Bytes of inputs and results that a packed row can need: ids, positions, head rows, query rows
-// with their positions, and the query rows of the head rows; a token, a confidence and a place
-// among the chosen, and a count for the sequence.
+// with their positions, and the query rows of the head rows; a token, a confidence, a
+// log-probability and a place among the chosen, and a count for the sequence.
 constexpr int64_t kInputBytesPerRow = 6 * sizeof(int32_t);
-constexpr int64_t kResultBytesPerRow = 3 * sizeof(int32_t) + sizeof(int64_t);
+constexpr int64_t kResultBytesPerRow = 4 * sizeof(int32_t) + sizeof(int64_t);
 
 // Appends `values` and returns where they will be on the device.
 const int32_t* Append(const std::vector<int32_t>& values, const kernels::Buffer& device,
@@ -155,7 +155,7 @@ void Engine::SetCanvasForTest(SequenceId id, std::span<const int32_t> canvas_ids
   for (size_t i = 0; i < canvas_ids.size(); ++i) {
     sequence.ids[sequence.request.canvas[i]] = canvas_ids[i];
   }
-  sequence.next_step = next_step;
+  sequence.next_step = sequence.schedule_step = next_step;
   sequence.finished = next_step == sequence.request.sampling.steps;
 }
 
@@ -233,17 +233,21 @@ absl::Status Engine::Sample() {
   const size_t samples = batch_.samples.size();
   layout_.tokens = batch_.entries.size() * sizeof(int64_t);
   layout_.confidences = layout_.tokens + samples * sizeof(int32_t);
-  layout_.chosen = layout_.confidences + samples * sizeof(float);
+  layout_.log_probabilities = layout_.confidences + samples * sizeof(float);
+  layout_.chosen = layout_.log_probabilities + (batch_.has_targets ? samples * sizeof(float) : 0);
   layout_.bytes = layout_.chosen + static_cast<size_t>(batch_.num_chosen) * sizeof(int32_t);
   auto* tokens = At<int32_t>(buffers_.results, layout_.tokens);
   auto* confidences = At<float>(buffers_.results, layout_.confidences);
+  auto* log_probabilities =
+      batch_.has_targets ? At<float>(buffers_.results, layout_.log_probabilities) : nullptr;
   for (const LogitChunk& chunk : batch_.chunks) {
     const kernels::TensorView logits = workspace_.logits(chunk.num_head_rows);
     SPARSED_RETURN_IF_ERROR(
         model_->Logits(*backend_, workspace_, chunk.first_head_row, chunk.num_head_rows, logits));
     SPARSED_RETURN_IF_ERROR(backend_->SampleRows(
         logits, std::span(batch_.samples).subspan(chunk.first_sample, chunk.num_samples),
-        tokens + chunk.first_sample, confidences + chunk.first_sample));
+        {tokens + chunk.first_sample, confidences + chunk.first_sample,
+         batch_.has_targets ? log_probabilities + chunk.first_sample : nullptr}));
     SPARSED_RETURN_IF_ERROR(workspace_.EndPart(*backend_, StepPart::kSample));
   }
   return backend_->CommitRows(confidences, batch_.groups,
@@ -268,6 +272,9 @@ absl::Status Engine::Download() {
   results_.kept_tiles = reinterpret_cast<const int64_t*>(bytes + layout_.kept_tiles);
   results_.tokens = reinterpret_cast<const int32_t*>(bytes + layout_.tokens);
   results_.confidences = reinterpret_cast<const float*>(bytes + layout_.confidences);
+  results_.log_probabilities =
+      batch_.has_targets ? reinterpret_cast<const float*>(bytes + layout_.log_probabilities)
+                         : nullptr;
   results_.chosen = reinterpret_cast<const int32_t*>(bytes + layout_.chosen);
   return absl::OkStatus();
 }
@@ -339,9 +346,13 @@ SequenceStep Engine::Advance(size_t index) {
   Count(entry.kind, sequence.counts);
   sequence.NoteStep(entry.kind, std::move(patterns_[index]), step.recall);
   ++sequence.next_step;
-  step.block_finished = entry.step.last_of_block;
+  ++sequence.schedule_step;
   const SamplingParams& sampling = sequence.request.sampling;
-  sequence.finished = sequence.next_step == sampling.steps ||
+  // Of the positions that competed none is left.
+  const bool all_committed = static_cast<int32_t>(step.commits.size()) == entry.num_samples;
+  if (sampling.confidence_threshold && all_committed) sequence.schedule_step = entry.step.end;
+  step.block_finished = sequence.schedule_step == entry.step.end;
+  sequence.finished = sequence.schedule_step == sampling.steps ||
                       (step.block_finished && sampling.stop_at_end &&
                        TextEnded(sequence, model_info(), entry.step.block_end));
   step.finished = sequence.finished;
@@ -353,12 +364,32 @@ bool Engine::HasNan(const BatchEntry& entry) const {
   return std::any_of(first, first + entry.num_samples, [](float c) { return std::isnan(c); });
 }
 
+// The entry's samples at its confidence threshold or above, as CommitRows orders them.
+std::vector<int32_t> Engine::SureSamples(const BatchEntry& entry) const {
+  std::vector<int32_t> sure;
+  const std::optional<float> threshold = entry.sequence->request.sampling.confidence_threshold;
+  if (!threshold) return sure;
+  const float* confidences = results_.confidences;
+  for (int32_t i = entry.first_sample; i < entry.first_sample + entry.num_samples; ++i) {
+    if (confidences[i] >= *threshold) sure.push_back(i);
+  }
+  std::stable_sort(sure.begin(), sure.end(),
+                   [confidences](int32_t a, int32_t b) { return confidences[a] > confidences[b]; });
+  return sure;
+}
+
+// The scheduled commits are the most confident samples, so that one of these two holds the other.
 void Engine::ApplyChosen(const BatchEntry& entry, SequenceStep& step) {
-  step.commits.reserve(entry.num_chosen);
-  for (int32_t i = 0; i < entry.num_chosen; ++i) {
-    const int32_t sample = results_.chosen[entry.first_chosen + i];
-    const Commit commit = {batch_.canvas_indices[sample], results_.tokens[sample],
-                           results_.confidences[sample]};
+  const std::vector<int32_t> sure = SureSamples(entry);
+  std::span<const int32_t> chosen(results_.chosen + entry.first_chosen, entry.num_chosen);
+  if (sure.size() > chosen.size()) chosen = sure;
+  step.commits.reserve(chosen.size());
+  for (const int32_t sample : chosen) {
+    Commit commit = {batch_.canvas_indices[sample], results_.tokens[sample],
+                     results_.confidences[sample]};
+    if (results_.log_probabilities != nullptr) {
+      commit.log_probability = results_.log_probabilities[sample];
+    }
     if (ApplyCommit(*entry.sequence, commit, model_info().mask_token_id)) {
       step.commits.push_back(commit);
     }

@@ -90,7 +90,8 @@ class Engine {
   const StepTimes& last_step_times() const { return workspace_.times; }
 
   // For tests: puts other ids (G of them) on the canvas between two steps, and goes on with the
-  // step `next_step`, which may have been done. The pattern stays.
+  // step `next_step`, which may have been done, of a request without a confidence threshold. The
+  // pattern stays.
   void SetCanvasForTest(SequenceId id, std::span<const int32_t> canvas_ids, int32_t next_step);
 
  private:
@@ -105,7 +106,8 @@ class Engine {
     size_t kept_tiles = 0;  // int64, of each entry that selects
     size_t tokens = 0;      // int32, of each sample
     size_t confidences = 0;
-    size_t chosen = 0;  // sample indices, entry by entry
+    size_t log_probabilities = 0;  // as many, where one of them has a target
+    size_t chosen = 0;             // sample indices, entry by entry
     size_t bytes = 0;
   };
   // What the device decided, on the host.
@@ -114,6 +116,7 @@ class Engine {
     const int64_t* kept_tiles = nullptr;
     const int32_t* tokens = nullptr;
     const float* confidences = nullptr;
+    const float* log_probabilities = nullptr;  // null where no sample has a target
     const int32_t* chosen = nullptr;
   };
 
@@ -132,6 +135,7 @@ class Engine {
   void SetDensities();
   SequenceStep Advance(size_t index);
   bool HasNan(const BatchEntry& entry) const;
+  std::vector<int32_t> SureSamples(const BatchEntry& entry) const;
   void ApplyChosen(const BatchEntry& entry, SequenceStep& step);
 
   std::unique_ptr<kernels::Backend> backend_;  // first: everything below lives in its memory

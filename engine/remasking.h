@@ -20,6 +20,11 @@ constexpr bool IsDreamRule(Remasking remasking) {
   return remasking != Remasking::kLowConfidence && remasking != Remasking::kRandom;
 }
 
+// Whether positions are ranked by the probability of the token they would get.
+constexpr bool RanksByProbability(Remasking remasking) {
+  return remasking == Remasking::kLowConfidence || remasking == Remasking::kMaskgitPlus;
+}
+
 // As the published samplers call it.
 constexpr const char* RemaskingName(Remasking remasking) {
   switch (remasking) {

@@ -104,6 +104,21 @@ void CheckSchedule(const SamplingParams& sampling, int32_t gen_length, Violation
 // False for NaN as well.
 bool InRange(double value, double low, double high) { return value >= low && value <= high; }
 
+void CheckThreshold(const SamplingParams& sampling, Violations& violations) {
+  if (!sampling.confidence_threshold) return;
+  const float threshold = *sampling.confidence_threshold;
+  if (!(InRange(threshold, 0, 1) && threshold > 0)) {
+    violations.Add("sampling.confidence_threshold", threshold, " is not in (0, 1]");
+  }
+  if (!RanksByProbability(sampling.remasking)) {
+    violations.Add("sampling.confidence_threshold",
+                   "is for the rules low_confidence and maskgit_plus of remasking only");
+  }
+  if (sampling.algorithm_temperature != 0) {
+    violations.Add("sampling.confidence_threshold", "cannot be used with algorithm_temperature");
+  }
+}
+
 void CheckRules(const SamplingParams& sampling, Violations& violations) {
   const bool dream = IsDreamRule(sampling.remasking);
   const auto only = [&](bool set, bool allowed, const char* field, const char* rules) {
@@ -126,6 +141,33 @@ void CheckRules(const SamplingParams& sampling, Violations& violations) {
   }
 }
 
+// Nothing is drawn that an option could filter, and no text ends before its last token.
+void CheckTargets(const Request& request, const ModelInfo& model, Violations& violations) {
+  const std::vector<int32_t>& targets = request.target_ids;
+  if (targets.empty()) return;
+  if (targets.size() != request.canvas.size()) {
+    violations.Add("target_ids", targets.size(), " ids; the canvas takes ", request.canvas.size());
+  }
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i] >= 0 && targets[i] < model.vocab_size && targets[i] != model.mask_token_id) {
+      continue;
+    }
+    violations.Add(absl::StrCat("target_ids[", i, "]"), targets[i], " is not in [0, ",
+                   model.vocab_size, ") without the mask token ", model.mask_token_id);
+    break;
+  }
+  const SamplingParams& sampling = request.sampling;
+  const auto refuse = [&violations](bool set, const char* field) {
+    if (set) violations.Add(field, "cannot be used with target_ids");
+  };
+  refuse(sampling.temperature != 0, "sampling.temperature");
+  refuse(sampling.top_p != 1, "sampling.top_p");
+  refuse(sampling.top_k != 0, "sampling.top_k");
+  refuse(sampling.logits_eos_inf, "sampling.logits_eos_inf");
+  refuse(sampling.confidence_eos_eot_inf, "sampling.confidence_eos_eot_inf");
+  refuse(sampling.stop_at_end, "sampling.stop_at_end");
+}
+
 void CheckScales(const Request& request, Violations& violations) {
   const SamplingParams& sampling = request.sampling;
   if (!InRange(sampling.temperature, 0, kMaxTemperature)) {
@@ -136,6 +178,7 @@ void CheckScales(const Request& request, Violations& violations) {
     violations.Add("sampling.cfg_scale", sampling.cfg_scale, " is not in [0, ", kMaxCfgScale, "]");
   }
   CheckRules(sampling, violations);
+  CheckThreshold(sampling, violations);
   const SparseParams& sparse = request.sparse;
   if (!InRange(sparse.skip, 0, 1)) {
     violations.Add("sparse.skip", sparse.skip, " is not in [0, 1]");
@@ -259,6 +302,7 @@ std::vector<FieldViolation> CheckRequest(const Request& request, const ModelInfo
     CheckSchedule(request.sampling, static_cast<int32_t>(request.canvas.size()), violations);
   }
   CheckScales(request, violations);
+  CheckTargets(request, model, violations);
   CheckRefreshes(request, violations);
   CheckRecall(request.sparse, violations);
   CheckSwitch(request.sparse, violations);

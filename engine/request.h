@@ -24,6 +24,10 @@ struct SamplingParams {
   float temperature = 0;     // 0: greedy; finite, 0..100
   uint64_t seed = 0;
   Remasking remasking = Remasking::kLowConfidence;
+  // A step commits all positions that are at least this sure, and no fewer than its schedule says;
+  // a decoding block ends once it is committed, so that steps is an upper limit. (0, 1]; where
+  // RanksByProbability, without algorithm_temperature.
+  std::optional<float> confidence_threshold;
   float cfg_scale = 0;  // > 0: two passes a step, each with its own pattern; finite, 0..100
   // Dream's rules only.
   float top_p = 1;                  // (0, 1]; 1: all tokens
@@ -73,6 +77,9 @@ struct InspectParams {
 struct Request {
   std::vector<int32_t> ids;     // N ids, the mask token at every canvas position and nowhere else
   std::vector<int32_t> canvas;  // the G canvas positions, ascending; not empty
+  // What is committed at each canvas position, G ids without the mask token, whatever the model
+  // says; nothing is drawn, forbidden or cut then. Empty: what the sampler says.
+  std::vector<int32_t> target_ids;
   SamplingParams sampling;
   SparseParams sparse;
   std::optional<InspectParams> inspect;

@@ -37,6 +37,9 @@ kernels::SampleRow SampleRowFor(const Sequence& sequence, const ModelInfo& model
   row.seed = sampling.seed;
   row.step = static_cast<uint32_t>(sequence.next_step);
   row.position = static_cast<uint32_t>(sequence.request.canvas[canvas_index]);
+  if (!sequence.request.target_ids.empty()) {
+    row.target_token = sequence.request.target_ids[canvas_index];
+  }
   const std::vector<int32_t>& ends = model.end_token_ids;
   if (sampling.logits_eos_inf) row.forbidden_token = ends.front();
   if (sampling.confidence_eos_eot_inf) {
@@ -61,6 +64,10 @@ bool ApplyCommit(Sequence& sequence, const Commit& commit, int32_t mask_token_id
   sequence.ids[sequence.request.canvas[commit.canvas_index]] = commit.token;
   sequence.confidences[commit.canvas_index] = commit.confidence;
   sequence.commit_steps[commit.canvas_index] = sequence.next_step;
+  ++sequence.committed;
+  if (!sequence.log_probabilities.empty()) {
+    sequence.log_probabilities[commit.canvas_index] = commit.log_probability;
+  }
   return true;
 }
 

@@ -18,6 +18,7 @@ struct Commit {
   int32_t canvas_index = 0;  // 0..G-1
   int32_t token = 0;
   float confidence = 0;
+  float log_probability = 0;  // of a target
 };
 
 // The random numbers and the rule for one canvas position in the sequence's next step. The rows of

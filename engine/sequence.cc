@@ -14,14 +14,15 @@ Sequence Sequence::FromRequest(const Request& request, const ModelInfo& model) {
   sequence.ids = request.ids;
   sequence.confidences.resize(request.canvas.size(), 0);
   sequence.commit_steps.resize(request.canvas.size(), -1);
+  sequence.log_probabilities.resize(request.target_ids.size(), 0);
   return sequence;
 }
 
 StepKind Sequence::NextKind() const {
-  const StepKind planned = KindOfStep(plan, next_step);
-  if (planned == StepKind::kFull || sparse_over) return StepKind::kFull;
-  if (switched && next_step <= plan.select_step && !refresh_due) return StepKind::kSparse;
-  return refresh_due ? StepKind::kSelect : planned;
+  if (!plan.used || sparse_over) return StepKind::kFull;
+  if (refresh_due || (switched && selected_at < 0)) return StepKind::kSelect;
+  if (switched && next_step <= plan.select_step) return StepKind::kSparse;
+  return KindOfStep(plan, next_step);
 }
 
 bool Sequence::EstimatesNext() const {
@@ -46,6 +47,7 @@ void Sequence::NoteStep(StepKind kind, std::vector<uint64_t> pattern,
                LeastJaccardIndex(last_pattern, pattern, layers) >= *plan.switch_overlap;
     last_pattern = std::move(pattern);
   }
+  if (plan.switch_by_commits && committed > plan.skip * gen_length()) switched = true;
   if (switched || next_step + 1 >= plan.select_step) last_pattern = std::vector<uint64_t>();
   if (!recall) return;
   ++recalls.estimates;
@@ -57,12 +59,12 @@ void Sequence::NoteStep(StepKind kind, std::vector<uint64_t> pattern,
   sparse_over = request.sparse.below_floor == FloorAction::kFull;
 }
 
+int32_t Sequence::ComputedTokens() const {
+  return CanvasBefore(request.sampling, gen_length(), schedule_step);
+}
+
 std::vector<int32_t> Sequence::CanvasIds(const ModelInfo& model) const {
-  int32_t computed = gen_length();
-  if (finished && next_step > 0 && next_step < request.sampling.steps) {
-    computed =
-        PlanDecodingStep(request.sampling, gen_length(), next_step - 1, /*masked=*/0).block_end;
-  }
+  const int32_t computed = finished ? ComputedTokens() : gen_length();
   std::vector<int32_t> canvas(gen_length());
   for (int32_t i = 0; i < gen_length(); ++i) {
     canvas[i] = i < computed ? ids[request.canvas[i]] : model.end_token_ids.front();

@@ -36,14 +36,23 @@ struct Sequence {
   std::vector<int32_t> ids;                     // N: the sequence as it stands
   std::vector<float> confidences;     // G: of each committed canvas position; 0 where none
   std::vector<int32_t> commit_steps;  // G: step of each commit; -1 where none
-  int32_t next_step = 0;              // 0..T
+  // G: of each committed target, what the model gave it in that step; 0 where none. Empty without
+  // targets.
+  std::vector<float> log_probabilities;
+  int32_t next_step = 0;  // 0..T: so many have been done
+  // 0..T: the step of the decoding schedule that it is: ahead of next_step where blocks have ended
+  // before their time.
+  int32_t schedule_step = 0;
+  int32_t committed = 0;  // canvas positions
   StepCounts counts;
   RecallCounts recalls;
   double density = 1.0;      // of the pattern; 1 before it is built
   int32_t selected_at = -1;  // the step that selected the pattern in use
   bool refresh_due = false;  // the next sparse step selects instead
   bool sparse_over = false;  // no step is sparse any more
-  bool switched = false;     // by switch_overlap: the full steps that were left are sparse
+  // By switch_overlap, or by the committed share: the full steps that were left are sparse, once a
+  // pattern is selected.
+  bool switched = false;
   std::vector<uint64_t> last_pattern;  // of the step before, while a switch may come; else empty
   std::optional<int32_t> first_sparse_step;
   bool finished = false;
@@ -69,6 +78,9 @@ struct Sequence {
   // Takes in what a step of this kind has done to the pattern, the pattern itself where
   // ComparesNext, and its recall where EstimatesNext.
   void NoteStep(StepKind kind, std::vector<uint64_t> pattern, std::optional<double> recall);
+
+  // Canvas positions in decoding blocks that are done; once it is finished, all that were computed.
+  int32_t ComputedTokens() const;
 
   // The canvas as ids, G of them. Positions in decoding blocks that were never computed because the
   // text ended before them hold the model's first end token.

@@ -24,6 +24,7 @@ void Clear(StepBatch& batch) {
   batch.groups.clear();
   batch.entries.clear();
   batch.num_chosen = 0;
+  batch.has_targets = false;
 }
 
 kernels::AttentionMode ModeOf(StepKind kind) {
@@ -92,6 +93,7 @@ void AddCandidate(const Sequence& sequence, const ModelInfo& model, int32_t canv
                               asked);
   }
   batch.samples.push_back(sample);
+  batch.has_targets = batch.has_targets || sample.target_token >= 0;
   batch.canvas_indices.push_back(canvas_index);
   chunk.num_head_rows += num_passes;
   chunk.num_samples += 1;
@@ -133,7 +135,7 @@ void AddSequence(SequenceId id, Sequence& sequence, const ModelInfo& model, int3
   entry.sequence = &sequence;
   entry.kind = sequence.NextKind();
   entry.step = PlanDecodingStep(sequence.request.sampling, sequence.gen_length(),
-                                sequence.next_step, CountMasked(sequence, model.mask_token_id));
+                                sequence.schedule_step, CountMasked(sequence, model.mask_token_id));
 
   entry.first_pass = static_cast<int32_t>(batch.passes.size());
   entry.first_head_row = static_cast<int32_t>(batch.head_rows.size());

@@ -56,6 +56,7 @@ struct StepBatch {
   std::vector<kernels::CommitGroup> groups;  // one for each entry
   std::vector<BatchEntry> entries;
   int32_t num_chosen = 0;
+  bool has_targets = false;  // of some sample
 };
 
 // Packed rows that a pass of num_tokens takes.

@@ -73,6 +73,7 @@ SparsePlan PlanSparse(const Request& request, const ModelInfo& model) {
   plan.refresh_end =
       static_cast<int32_t>(request.sampling.steps * params.refresh_until.value_or(kRefreshUntil));
   plan.switch_overlap = params.switch_overlap;
+  plan.switch_by_commits = request.sampling.confidence_threshold.has_value();
   plan.recall_every = params.recall_every;
   if (params.recall_floor && params.recall_every == 0) plan.recall_every = kRecallEvery;
   return plan;
@@ -106,11 +107,12 @@ int32_t CountFullSteps(const SparsePlan& plan, int32_t steps) {
 
 int32_t LeastFullSteps(const SparsePlan& plan, int32_t steps) {
   const int32_t full = CountFullSteps(plan, steps);
-  if (!plan.used || !plan.switch_overlap) return full;
-  // Two patterns are compared; refreshes come on top.
-  constexpr int32_t kBeforeSwitch = 2;
+  if (!plan.used || !(plan.switch_overlap || plan.switch_by_commits)) return full;
+  // Two patterns are compared, or after the first step the next one selects; where all select, the
+  // commits of the first may be enough. Refreshes come on top.
+  const int32_t before_switch = plan.switch_overlap && plan.switch_by_commits ? 1 : 2;
   const int32_t before = std::min(steps, plan.select_step + 1);
-  return full - std::max(0, before - kBeforeSwitch);
+  return full - std::max(0, before - before_switch);
 }
 
 }  // namespace sparsed::engine

@@ -34,6 +34,9 @@ struct SparsePlan {
   int32_t recall_every = 0;  // sparse steps between estimates of the recall; 0: none
   // Steps 0..select_step all select, and the first sparse step may come before: see Sequence.
   std::optional<double> switch_overlap;
+  // The switch comes also once more than the share `skip` of the canvas is committed: with a
+  // confidence threshold, where steps up to select_step may never be reached.
+  bool switch_by_commits = false;
 };
 
 // Pure. The step that selects first, of `steps` with the share `skip` in full attention.
@@ -45,11 +48,11 @@ SparsePlan PlanSparse(const Request& request, const ModelInfo& model);
 // The plan's rule as a backend takes it.
 kernels::BlockSelection SelectionOf(const SparsePlan& plan);
 
-// Pure. step is 0-based. With switch_overlap: where no switch has come yet.
+// Pure. step is 0-based. Where no switch has come yet.
 StepKind KindOfStep(const SparsePlan& plan, int32_t step);
 
-// Pure. How many of the first `steps` steps use full attention, those that select included; with
-// switch_overlap at most. Least: at least, too.
+// Pure. How many of the first `steps` steps use full attention, those that select included; at most
+// where a switch may come. Least: at least, too.
 int32_t CountFullSteps(const SparsePlan& plan, int32_t steps);
 int32_t LeastFullSteps(const SparsePlan& plan, int32_t steps);
 

@@ -168,10 +168,22 @@ struct SampleRow {
   // Their logits count as -infinity once the token is chosen: a row that chose one has the
   // confidence 0, others are surer. -1: none. For kProbability and kRandom only.
   int32_t unsure_tokens[2] = {-1, -1};
+  // Taken in the place of the token that the rest says; with temperature 0 only. -1: none.
+  int32_t target_token = -1;
   ConfidenceRule rule = ConfidenceRule::kProbability;
   uint64_t seed = 0;
   uint32_t step = 0;
   uint32_t position = 0;
+};
+
+// What SampleRows writes, [rows] each, on the device.
+struct SampleResults {
+  int32_t* tokens = nullptr;
+  float* confidences = nullptr;
+  // Of the rows with a target its logit less the logsumexp of the row, which is guided and
+  // otherwise as it came: no filter and no forbidden or unsure token changes it. The others are
+  // left as they are. Null where no row has one.
+  float* log_probabilities = nullptr;
 };
 
 // `count` rows [first, first + count) of a SampleRows result compete; the `keep` most confident are
@@ -250,11 +262,11 @@ class Backend {
   virtual absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) = 0;
   // out[r] = x[rows[r]]; rows [R] i32 on the device. out [R, E].
   virtual absl::Status GatherRows(TensorView out, TensorView x, const int32_t* rows) = 0;
-  // Samples one token a row. logits [*, V] f32; rows: host memory; tokens, confidences
-  // [rows.size()] on the device. A row with a NaN logit gets confidence NaN. The logits of the rows
-  // may be overwritten: by the guided ones, and where a token is forbidden or unsure.
+  // Samples one token a row. logits [*, V] f32; rows: host memory. A row with a NaN logit gets
+  // confidence NaN. The logits of the rows may be overwritten: by the guided ones, and where a
+  // token is forbidden or unsure.
   virtual absl::Status SampleRows(TensorView logits, std::span<const SampleRow> rows,
-                                  int32_t* tokens, float* confidences) = 0;
+                                  const SampleResults& results) = 0;
   // chosen: on the device, for each group in turn `keep` row indices (into confidences), most
   // confident first. groups: host memory. keep <= count.
   virtual absl::Status CommitRows(const float* confidences, std::span<const CommitGroup> groups,

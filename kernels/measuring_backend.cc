@@ -89,7 +89,7 @@ class MeasuringBackend : public Backend {
   absl::Status GatherRows(TensorView, TensorView, const int32_t*) override {
     return Nothing("GatherRows");
   }
-  absl::Status SampleRows(TensorView, std::span<const SampleRow>, int32_t*, float*) override {
+  absl::Status SampleRows(TensorView, std::span<const SampleRow>, const SampleResults&) override {
     return Nothing("SampleRows");
   }
   absl::Status CommitRows(const float*, std::span<const CommitGroup>, int32_t*) override {

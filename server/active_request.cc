@@ -127,14 +127,17 @@ v1::GenerateResponse ActiveRequest::Result(const engine::Sequence& sequence, Tim
   result.set_seed(ticket_.valid.request.sampling.seed);
   std::vector<int32_t> canvas = sequence.CanvasIds(*model_);
   // Where a stop string has ended the request, the engine does not know that it is over.
-  const auto computed = std::min<size_t>(canvas.size(), ComputedTokens());
-  std::fill(canvas.begin() + computed, canvas.end(), model_->end_token_ids.front());
+  std::fill(canvas.begin() + sequence.ComputedTokens(), canvas.end(),
+            model_->end_token_ids.front());
   for (const int32_t id : canvas) result.add_token_ids(static_cast<uint32_t>(id));
   if (ticket_.valid.token_confidences) {
     for (size_t i = 0; i < canvas.size(); ++i) {
       v1::TokenDetail* token = result.add_tokens();
       token->set_id(static_cast<uint32_t>(canvas[i]));
       token->set_confidence(sequence.confidences[i]);
+      if (!sequence.log_probabilities.empty()) {
+        token->set_log_probability(sequence.log_probabilities[i]);
+      }
       // A position that was never computed: one past the last step there could have been.
       const int32_t step = sequence.commit_steps[i];
       token->set_commit_step(
@@ -182,13 +185,6 @@ void ActiveRequest::FillReport(const engine::Sequence& sequence,
   if (sequence.masks) {
     sparse->set_mask_cache_bytes(static_cast<uint64_t>(sequence.masks->bytes()));
   }
-}
-
-size_t ActiveRequest::ComputedTokens() const {
-  const engine::SamplingParams& sampling = ticket_.valid.request.sampling;
-  const int32_t blocks = ticket_.valid.canvas_tokens() / sampling.block_length;
-  const int32_t steps_of_block = sampling.steps / blocks;
-  return static_cast<size_t>(steps_done_ / steps_of_block) * sampling.block_length;
 }
 
 RunStats ActiveRequest::Stats(TimePoint now) const {

@@ -48,8 +48,6 @@ class ActiveRequest {
   void SendFrame(const engine::Sequence& sequence);
   v1::GenerateResponse Result(const engine::Sequence& sequence, TimePoint now) const;
   void FillReport(const engine::Sequence& sequence, v1::GenerateResponse* result) const;
-  // Canvas positions in decoding blocks that are done; at the end these are all that were computed.
-  size_t ComputedTokens() const;
   RunStats Stats(TimePoint now) const;
 
   Ticket ticket_;

@@ -39,21 +39,28 @@ std::vector<int32_t> ReadPrompt(const std::string& prompt, const ServedModel& mo
   return ids;
 }
 
-std::vector<int32_t> ReadTokenIds(const v1::TokenIds& tokens, const ServedModel& model,
-                                  Violations& violations) {
-  if (tokens.ids().empty()) violations.Add("token_ids.ids", "is empty; at least 1 id is needed");
+using Ids = google::protobuf::RepeatedField<uint32_t>;
+
+std::vector<int32_t> ReadIds(const Ids& given, const std::string& field, const ServedModel& model,
+                             Violations& violations) {
   std::vector<int32_t> ids;
-  ids.reserve(tokens.ids().size());
-  for (const uint32_t id : tokens.ids()) {
-    const std::string field = absl::StrCat("token_ids.ids[", ids.size(), "]");
+  ids.reserve(given.size());
+  for (const uint32_t id : given) {
+    const std::string place = absl::StrCat(field, "[", ids.size(), "]");
     if (id >= static_cast<uint32_t>(model.info->vocab_size)) {
-      violations.Add(field, id, " is not below the vocabulary size ", model.info->vocab_size);
+      violations.Add(place, id, " is not below the vocabulary size ", model.info->vocab_size);
     } else if (static_cast<int32_t>(id) == model.info->mask_token_id) {
-      violations.Add(field, id, " is the mask token; masks are for the holes of `infill`");
+      violations.Add(place, id, " is the mask token; masks are for the holes of `infill`");
     }
     ids.push_back(static_cast<int32_t>(id));
   }
   return ids;
+}
+
+std::vector<int32_t> ReadTokenIds(const v1::TokenIds& tokens, const ServedModel& model,
+                                  Violations& violations) {
+  if (tokens.ids().empty()) violations.Add("token_ids.ids", "is empty; at least 1 id is needed");
+  return ReadIds(tokens.ids(), "token_ids.ids", model, violations);
 }
 
 void ReadInfill(const v1::Infill& infill, const ServedModel& model, Input& input,
@@ -99,6 +106,11 @@ int64_t Input::hole_tokens() const {
   int64_t sum = 0;
   for (const Piece& piece : pieces) sum += piece.hole_tokens;
   return sum;
+}
+
+std::vector<int32_t> ReadTargets(const v1::GenerateRequest& request, const ServedModel& model,
+                                 Violations& violations) {
+  return ReadIds(request.target_ids(), "target_ids", model, violations);
 }
 
 std::vector<int32_t> EncodeChat(const v1::Chat& chat, const std::string& field,

@@ -34,6 +34,10 @@ struct Input {
 Input ReadInput(const v1::GenerateRequest& request, const ServedModel& model,
                 Violations& violations);
 
+// The given tokens of the canvas; empty where none are given.
+std::vector<int32_t> ReadTargets(const v1::GenerateRequest& request, const ServedModel& model,
+                                 Violations& violations);
+
 // The ids of a conversation whose violations lie below `field`. The model must have a template.
 std::vector<int32_t> EncodeChat(const v1::Chat& chat, const std::string& field,
                                 const ServedModel& model, Violations& violations);

@@ -45,14 +45,15 @@ engine::Remasking ReadRemasking(v1::Remasking remasking, engine::Remasking of_mo
 }
 
 // The options that only one family of rules knows, and their ranges.
-void ReadRuleOptions(const v1::SamplingOptions& options, const engine::SamplingDefaults& defaults,
-                     engine::SamplingParams& params, Violations& violations) {
+void ReadRuleOptions(const v1::SamplingOptions& options, bool has_targets,
+                     const engine::SamplingDefaults& defaults, engine::SamplingParams& params,
+                     Violations& violations) {
   const bool dream = engine::IsDreamRule(params.remasking);
-  if (dream) {
+  if (dream && !has_targets) {
     params.top_p = defaults.top_p;
     params.top_k = defaults.top_k;
-    params.algorithm_temperature = defaults.algorithm_temperature;
   }
+  if (dream) params.algorithm_temperature = defaults.algorithm_temperature;
   const auto read = [&](bool present, bool known, const char* field, const char* rules) {
     if (present && !known) {
       violations.Add(field, "is for ", rules, " rules of remasking; this one is ",
@@ -161,21 +162,29 @@ v1::Remasking ToProto(engine::Remasking remasking) {
 }
 
 engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t canvas_tokens,
-                                    uint64_t default_seed, const engine::ModelInfo& model,
-                                    Violations& violations) {
+                                    bool has_targets, uint64_t default_seed,
+                                    const engine::ModelInfo& model, Violations& violations) {
   engine::SamplingParams params;
   params.remasking = ReadRemasking(options.remasking(), model.defaults.remasking, violations);
   if (canvas_tokens > 0) {
     ReadSchedule(options, static_cast<uint64_t>(canvas_tokens), params, violations);
   }
-  params.temperature =
-      options.has_temperature() ? options.temperature() : model.defaults.temperature;
+  params.temperature = has_targets ? 0 : model.defaults.temperature;
+  if (options.has_temperature()) params.temperature = options.temperature();
   CheckRange("sampling.temperature", params.temperature, 0, kMaxTemperature, violations);
   params.cfg_scale = options.cfg_scale();
   CheckRange("sampling.cfg_scale", params.cfg_scale, 0, kMaxCfgScale, violations);
   params.seed = options.has_seed() ? options.seed() : default_seed;
-  params.stop_at_end = !options.has_stop_at_end() || options.stop_at_end();
-  ReadRuleOptions(options, model.defaults, params, violations);
+  params.stop_at_end = options.has_stop_at_end() ? options.stop_at_end() : !has_targets;
+  if (options.has_confidence_threshold()) {
+    const float threshold = options.confidence_threshold();
+    if (!(threshold > 0 && threshold <= 1)) {
+      violations.Add("sampling.confidence_threshold", threshold,
+                     " is not a number above 0 and at most 1");
+    }
+    params.confidence_threshold = threshold;
+  }
+  ReadRuleOptions(options, has_targets, model.defaults, params, violations);
   return params;
 }
 
@@ -224,9 +233,12 @@ engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& vi
 }
 
 std::vector<std::string> ReadStops(const v1::SamplingOptions& options, bool infill,
-                                   Violations& violations) {
+                                   bool has_targets, Violations& violations) {
   const int count = options.stop().size();
   if (infill && count > 0) violations.Add("sampling.stop", "cannot be used with infill");
+  if (has_targets && count > 0) {
+    violations.Add("sampling.stop", "cannot be used with target_ids");
+  }
   if (count > kMaxStops) {
     violations.Add("sampling.stop", count, " strings; at most ", kMaxStops, " are allowed");
   }

@@ -17,16 +17,16 @@ inline constexpr uint32_t kDefaultBlockLength = 32;
 inline constexpr int kMaxStops = 16;
 inline constexpr size_t kMaxStopBytes = 256;
 
-// canvas_tokens: of gen_length or of the holes; 0 where that itself is wrong. default_seed: where
-// the request names none.
+// canvas_tokens: of gen_length or of the holes; 0 where that itself is wrong. has_targets: by
+// default nothing is drawn or cut. default_seed: where the request names none.
 engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t canvas_tokens,
-                                    uint64_t default_seed, const engine::ModelInfo& model,
-                                    Violations& violations);
+                                    bool has_targets, uint64_t default_seed,
+                                    const engine::ModelInfo& model, Violations& violations);
 v1::Remasking ToProto(engine::Remasking remasking);
 engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& violations);
-// infill: stop strings are not for templates with holes.
+// Stop strings are not for templates with holes, nor for tokens that are given.
 std::vector<std::string> ReadStops(const v1::SamplingOptions& options, bool infill,
-                                   Violations& violations);
+                                   bool has_targets, Violations& violations);
 
 // The double that the shortest decimal form of `value` means: 0.3f gives 0.3. SparseD rounds
 // products of these shares down, so that the float's own excess could add a step or a block.

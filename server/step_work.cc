@@ -28,8 +28,10 @@ RequestWork WorkOf(const engine::Request& request, const engine::ModelInfo& mode
   RequestWork work;
   work.full_steps = engine::CountFullSteps(plan, sampling.steps);
   work.sparse_steps = sampling.steps - work.full_steps;
-  const int32_t blocks = static_cast<int32_t>(request.canvas.size()) / sampling.block_length;
-  work.least_steps = may_end_early ? sampling.steps / std::max(1, blocks) : sampling.steps;
+  const int32_t blocks =
+      std::max(1, static_cast<int32_t>(request.canvas.size()) / sampling.block_length);
+  work.least_steps = sampling.confidence_threshold ? blocks : sampling.steps;
+  if (may_end_early) work.least_steps /= blocks;
   work.least_full_steps = engine::LeastFullSteps(plan, work.least_steps);
   const auto rows = static_cast<double>(batch_tokens);
   const double pairs = FullPairs(request);

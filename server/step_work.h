@@ -20,9 +20,11 @@ struct StepWork {
 
 // A whole request, known before it starts.
 struct RequestWork {
+  // All that it can take: with a confidence threshold fewer may do.
   int32_t full_steps = 0;  // with full attention, those that select included
   int32_t sparse_steps = 0;
-  // It does not end before: the first decoding block's steps where its text may end early.
+  // It does not end before: the first decoding block's steps where its text may end early; a block
+  // takes one at least where there is a confidence threshold.
   int32_t least_steps = 0;
   int32_t least_full_steps = 0;  // of these, with full attention
   StepWork full;                 // each

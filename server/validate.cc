@@ -13,15 +13,18 @@ namespace sparsed::server {
 namespace {
 
 // The canvas length that the request states, or 0 where it states none that is allowed.
-int64_t ReadCanvasLength(const v1::SamplingOptions& sampling, const Input& input,
+int64_t ReadCanvasLength(const v1::GenerateRequest& request, const Input& input,
                          Violations& violations) {
+  const v1::SamplingOptions& sampling = request.sampling();
   if (input.infill) {
     if (sampling.has_gen_length()) {
       violations.Add("sampling.gen_length", "cannot be used with infill, whose holes state it");
     }
     return input.hole_tokens();
   }
-  if (!sampling.has_gen_length()) return kDefaultGenLength;
+  if (!sampling.has_gen_length()) {
+    return request.target_ids().empty() ? kDefaultGenLength : request.target_ids().size();
+  }
   if (sampling.gen_length() == 0) {
     violations.Add("sampling.gen_length", "is 0; at least 1 is needed");
   }
@@ -69,11 +72,13 @@ std::optional<Failure> ToEngineRequest(const v1::GenerateRequest& request,
   Violations violations;
   Input input = ReadInput(request, model, violations);
   const bool input_ok = violations.empty();
-  const int64_t canvas_tokens = ReadCanvasLength(sampling, input, violations);
+  const int64_t canvas_tokens = ReadCanvasLength(request, input, violations);
+  valid->request.target_ids = ReadTargets(request, model, violations);
+  const bool has_targets = !valid->request.target_ids.empty();
   valid->request.sampling =
-      ReadSampling(sampling, canvas_tokens, default_seed, *model.info, violations);
+      ReadSampling(sampling, canvas_tokens, has_targets, default_seed, *model.info, violations);
   valid->request.sparse = ReadSparse(request.sparse(), violations);
-  valid->text_options.stop = ReadStops(sampling, input.infill, violations);
+  valid->text_options.stop = ReadStops(sampling, input.infill, has_targets, violations);
   CheckRequestId(request.request_id(), violations);
   if (inspect != nullptr) {
     valid->request.inspect =
@@ -103,7 +108,7 @@ std::optional<Failure> ToEngineRequest(const v1::GenerateRequest& request,
     valid->request.sampling.stop_at_end = false;
   }
   valid->infill = input.infill;
-  valid->token_confidences = request.token_confidences();
+  valid->token_confidences = request.token_confidences() || has_targets;
   valid->priority = request.priority();
   const Violations rest(engine::CheckRequest(valid->request, *model.info));
   if (!rest.empty()) return BadFields(rest);

@@ -70,6 +70,10 @@ void AddSamplingFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
            "Which positions are committed first (default: the model's)");
   command.add_option("--cfg-scale", flags.cfg_scale, "Classifier-free guidance (default 0, off)")
       ->type_name("X");
+  command
+      .add_option("--confidence-threshold", flags.confidence_threshold,
+                  "Commit all that are at least this sure: fewer steps (default: none)")
+      ->type_name("X");
   AddRuleFlags(command, flags);
   command.add_flag("--no-stop-at-end", flags.no_stop_at_end,
                    "Denoise the whole canvas, also behind an end token");
@@ -138,6 +142,13 @@ void AddRequestFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
   command.add_flag("--token-confidences", flags.token_confidences,
                    "With --json: confidence and commit step of every token");
   command
+      .add_option("--target-ids", flags.target_ids,
+                  "Commit these tokens, with commas between them; with --json the logarithms of"
+                  " their probabilities")
+      ->type_name("N,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command
       .add_option("--deadline-seconds", flags.deadline_seconds,
                   "Give up after this long (default: never)")
       ->type_name("X")
@@ -156,6 +167,7 @@ v1::GenerateRequest ToRequest(const RequestFlags& flags) {
   if (flags.seed) sampling.set_seed(*flags.seed);
   if (flags.remasking) sampling.set_remasking(*flags.remasking);
   if (flags.cfg_scale) sampling.set_cfg_scale(*flags.cfg_scale);
+  if (flags.confidence_threshold) sampling.set_confidence_threshold(*flags.confidence_threshold);
   if (flags.top_p) sampling.set_top_p(*flags.top_p);
   if (flags.top_k) sampling.set_top_k(*flags.top_k);
   if (flags.algorithm_temperature) {
@@ -181,6 +193,7 @@ v1::GenerateRequest ToRequest(const RequestFlags& flags) {
   if (flags.priority) request.set_priority(*flags.priority);
   request.set_request_id(flags.request_id);
   request.set_token_confidences(flags.token_confidences);
+  for (const uint32_t id : flags.target_ids) request.add_target_ids(id);
   return request;
 }
 

@@ -22,6 +22,7 @@ struct RequestFlags {
   std::optional<uint64_t> seed;
   std::optional<v1::Remasking> remasking;
   std::optional<float> cfg_scale;
+  std::optional<float> confidence_threshold;
   std::optional<float> top_p;
   std::optional<uint32_t> top_k;
   std::optional<float> algorithm_temperature;
@@ -44,6 +45,7 @@ struct RequestFlags {
   std::optional<int32_t> priority;
   std::string request_id;
   bool token_confidences = false;
+  std::vector<uint32_t> target_ids;
   // Of the client, not of the request.
   std::optional<double> deadline_seconds;
   bool json = false;

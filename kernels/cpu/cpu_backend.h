@@ -57,8 +57,8 @@ class CpuBackend : public Backend {
   absl::Status Attention(const AttentionParams& params) override;
   absl::Status CountBits(const uint64_t* words, int64_t num_words, int64_t* count) override;
   absl::Status GatherRows(TensorView out, TensorView x, const int32_t* rows) override;
-  absl::Status SampleRows(TensorView logits, std::span<const SampleRow> rows, int32_t* tokens,
-                          float* confidences) override;
+  absl::Status SampleRows(TensorView logits, std::span<const SampleRow> rows,
+                          const SampleResults& results) override;
   absl::Status CommitRows(const float* confidences, std::span<const CommitGroup> groups,
                           int32_t* chosen) override;
 

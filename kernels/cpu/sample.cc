@@ -150,15 +150,23 @@ void Suppress(float* logits, int64_t vocab, int32_t token) {
 // The token, and in `max` the largest logit that counts for the confidence.
 int32_t ChooseToken(const VectorOps& ops, float* logits, int64_t vocab, const SampleRow& row,
                     float cut, RowMaximum& max) {
-  int32_t token = row.temperature > 0
-                      ? GumbelArgmax(logits, vocab, cut, row)
-                      : static_cast<int32_t>(std::find(logits, logits + vocab, max.value) - logits);
+  int32_t token = row.target_token;
+  if (token < 0) {
+    token = row.temperature > 0
+                ? GumbelArgmax(logits, vocab, cut, row)
+                : static_cast<int32_t>(std::find(logits, logits + vocab, max.value) - logits);
+  }
   if (token >= vocab) token = 0;  // no number in the row at all
   if (row.unsure_tokens[0] >= 0 || row.unsure_tokens[1] >= 0) {
     for (const int32_t unsure : row.unsure_tokens) Suppress(logits, vocab, unsure);
     max.value = ops.row_max(logits, vocab).value;
   }
   return token;
+}
+
+float LogProbability(const VectorOps& ops, const float* logits, int64_t vocab, int32_t token) {
+  const float max = ops.row_max(logits, vocab).value;
+  return logits[token] - max - std::log(ops.sum_exp(logits, max, vocab));
 }
 
 void SampleOne(const VectorOps& ops, float* logits, int64_t vocab, const SampleRow& row,
@@ -181,7 +189,8 @@ void SampleOne(const VectorOps& ops, float* logits, int64_t vocab, const SampleR
 
 bool IsToken(int32_t token, int64_t vocab) { return token >= -1 && token < vocab; }
 
-absl::Status CheckSampleRow(const SampleRow& row, const TensorView& logits) {
+absl::Status CheckSampleRow(const SampleRow& row, const TensorView& logits,
+                            bool has_log_probabilities) {
   if (row.row < 0 || row.row >= logits.rows)
     return ShapeError("SampleRows", "row outside of logits");
   if (row.uncond_row >= logits.rows)
@@ -191,8 +200,13 @@ absl::Status CheckSampleRow(const SampleRow& row, const TensorView& logits) {
     return ShapeError("SampleRows", "top_p must be in (0, 1]");
   if (row.top_k < 0) return ShapeError("SampleRows", "top_k must be at least 0");
   if (!IsToken(row.forbidden_token, logits.cols) || !IsToken(row.unsure_tokens[0], logits.cols) ||
-      !IsToken(row.unsure_tokens[1], logits.cols)) {
+      !IsToken(row.unsure_tokens[1], logits.cols) || !IsToken(row.target_token, logits.cols)) {
     return ShapeError("SampleRows", "a token outside of the vocabulary");
+  }
+  if (row.target_token < 0) return absl::OkStatus();
+  if (row.temperature > 0) return ShapeError("SampleRows", "a target needs temperature 0");
+  if (!has_log_probabilities) {
+    return ShapeError("SampleRows", "a target without a place for its log-probability");
   }
   return absl::OkStatus();
 }
@@ -210,10 +224,12 @@ double Rank(float confidence, const CommitGroup& group, int32_t place) {
 }  // namespace
 
 absl::Status CpuBackend::SampleRows(TensorView logits, std::span<const SampleRow> rows,
-                                    int32_t* tokens, float* confidences) {
+                                    const SampleResults& results) {
   SPARSED_KERNEL_CHECK(CheckF32("SampleRows", "logits", logits, logits.rows, logits.cols));
   if (logits.cols <= 0) return ShapeError("SampleRows", "empty vocabulary");
-  for (const SampleRow& row : rows) SPARSED_KERNEL_CHECK(CheckSampleRow(row, logits));
+  for (const SampleRow& row : rows) {
+    SPARSED_KERNEL_CHECK(CheckSampleRow(row, logits, results.log_probabilities != nullptr));
+  }
   float* data = static_cast<float*>(logits.data);
   pool_.Run(static_cast<int64_t>(rows.size()), [&](int64_t i, int) {
     const SampleRow& row = rows[static_cast<size_t>(i)];
@@ -221,7 +237,10 @@ absl::Status CpuBackend::SampleRows(TensorView logits, std::span<const SampleRow
     if (row.uncond_row >= 0) {
       GuideLogits(cond, data + row.uncond_row * logits.stride, row.cfg_scale, logits.cols);
     }
-    SampleOne(ops_, cond, logits.cols, row, tokens + i, confidences + i);
+    if (row.target_token >= 0) {
+      results.log_probabilities[i] = LogProbability(ops_, cond, logits.cols, row.target_token);
+    }
+    SampleOne(ops_, cond, logits.cols, row, results.tokens + i, results.confidences + i);
   });
   return absl::OkStatus();
 }

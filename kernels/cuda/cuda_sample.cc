@@ -7,14 +7,17 @@
 namespace sparsed::kernels::cuda {
 
 absl::Status CudaBackend::SampleRows(TensorView logits, std::span<const SampleRow> rows,
-                                     int32_t* tokens, float* confidences) {
+                                     const SampleResults& results) {
   for (size_t first = 0; first < rows.size(); first += kMaxSampleRows) {
     SampleLaunch launch;
     launch.logits = static_cast<float*>(logits.data);
     launch.stride = logits.stride;
     launch.vocab = static_cast<int32_t>(logits.cols);
-    launch.tokens = tokens + first;
-    launch.confidences = confidences + first;
+    launch.tokens = results.tokens + first;
+    launch.confidences = results.confidences + first;
+    if (results.log_probabilities != nullptr) {
+      launch.log_probabilities = results.log_probabilities + first;
+    }
     launch.num_rows = static_cast<int32_t>(std::min<size_t>(kMaxSampleRows, rows.size() - first));
     for (int32_t i = 0; i < launch.num_rows; ++i) {
       const SampleRow& row = rows[first + static_cast<size_t>(i)];
@@ -27,6 +30,7 @@ absl::Status CudaBackend::SampleRows(TensorView logits, std::span<const SampleRo
       args.top_k = row.top_k;
       args.forbidden_token = row.forbidden_token;
       std::copy_n(row.unsure_tokens, 2, args.unsure_tokens);
+      args.target_token = row.target_token;
       args.rule = row.rule;
       args.step = row.step;
       args.position = row.position;

@@ -183,6 +183,7 @@ struct SampleArgs {
   int32_t top_k = 0;
   int32_t forbidden_token = -1;
   int32_t unsure_tokens[2] = {-1, -1};
+  int32_t target_token = -1;
   ConfidenceRule rule = ConfidenceRule::kProbability;
   uint32_t step = 0;
   uint32_t position = 0;
@@ -197,6 +198,7 @@ struct SampleLaunch {
   int32_t num_rows = 0;
   int32_t* tokens = nullptr;
   float* confidences = nullptr;
+  float* log_probabilities = nullptr;
   SampleArgs rows[kMaxSampleRows];
 };
 cudaError_t LaunchSample(const SampleLaunch& launch, cudaStream_t stream);

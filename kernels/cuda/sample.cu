@@ -157,12 +157,20 @@ __device__ float RuleConfidence(const float* logits, int32_t vocab, const Sample
   return static_cast<float>(p.Weight(logits[token]) / sum);
 }
 
-// Softmax of the logits as they stand.
-__device__ float Probability(const float* logits, int32_t vocab, float max, int32_t token) {
+__device__ float SumExp(const float* logits, int32_t vocab, float max) {
   float sum = 0;
   for (int32_t v = threadIdx.x; v < vocab; v += kThreads) sum += expf(logits[v] - max);
-  sum = BlockSum(sum);
-  return expf(logits[token] - max) / sum;
+  return BlockSum(sum);
+}
+
+// Softmax of the logits as they stand.
+__device__ float Probability(const float* logits, int32_t vocab, float max, int32_t token) {
+  return expf(logits[token] - max) / SumExp(logits, vocab, max);
+}
+
+__device__ float LogProbability(const float* logits, int32_t vocab, int32_t token) {
+  const float max = LargestLogit(logits, vocab).value;
+  return logits[token] - max - logf(SumExp(logits, vocab, max));
 }
 
 __device__ void Guide(float* logits, const float* uncond, float cfg_scale, int32_t vocab) {
@@ -195,6 +203,10 @@ __global__ void __launch_bounds__(kThreads) SampleKernel(const __grid_constant__
   if (row.uncond_row >= 0) {
     Guide(logits, a.logits + row.uncond_row * a.stride, row.cfg_scale, vocab);
   }
+  if (row.target_token >= 0) {
+    const float log_probability = LogProbability(logits, vocab, row.target_token);
+    if (threadIdx.x == 0) a.log_probabilities[blockIdx.x] = log_probability;
+  }
   if (row.forbidden_token >= 0) Suppress(logits, row.forbidden_token, -1);
   const bool has_nan = HasNan(logits, vocab);
   Best<float> greedy = LargestLogit(logits, vocab);
@@ -203,6 +215,7 @@ __global__ void __launch_bounds__(kThreads) SampleKernel(const __grid_constant__
   int32_t token = greedy.index;
   if (row.temperature > 0) token = BlockBest(GumbelBest(logits, vocab, p.cut, row)).index;
   token = token < vocab ? token : 0;
+  if (row.target_token >= 0) token = row.target_token;
   if (row.unsure_tokens[0] >= 0 || row.unsure_tokens[1] >= 0) {
     Suppress(logits, row.unsure_tokens[0], row.unsure_tokens[1]);
     greedy = LargestLogit(logits, vocab);

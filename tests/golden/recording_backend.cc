@@ -68,18 +68,18 @@ absl::Status RecordingBackend::Attention(const kernels::AttentionParams& params)
 }
 
 absl::Status RecordingBackend::SampleRows(kernels::TensorView logits,
-                                          std::span<const kernels::SampleRow> rows, int32_t* tokens,
-                                          float* confidences) {
-  if (absl::Status status = inner().SampleRows(logits, rows, tokens, confidences); !status.ok()) {
+                                          std::span<const kernels::SampleRow> rows,
+                                          const kernels::SampleResults& results) {
+  if (absl::Status status = inner().SampleRows(logits, rows, results); !status.ok()) {
     return status;
   }
   const size_t known = recording_->samples.size();
   recording_->samples.insert(recording_->samples.end(), rows.begin(), rows.end());
   recording_->tokens.resize(known + rows.size());
   recording_->confidences.resize(known + rows.size());
-  absl::Status status =
-      inner().CopyOut(recording_->tokens.data() + known, tokens, rows.size() * sizeof(int32_t));
-  status.Update(inner().CopyOut(recording_->confidences.data() + known, confidences,
+  absl::Status status = inner().CopyOut(recording_->tokens.data() + known, results.tokens,
+                                        rows.size() * sizeof(int32_t));
+  status.Update(inner().CopyOut(recording_->confidences.data() + known, results.confidences,
                                 rows.size() * sizeof(float)));
   if (!recording_->keep_logits) return status;
   for (const kernels::SampleRow& row : rows) {

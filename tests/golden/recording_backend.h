@@ -78,7 +78,7 @@ class RecordingBackend : public ForwardingBackend {
   }
   absl::Status Attention(const kernels::AttentionParams& params) override;
   absl::Status SampleRows(kernels::TensorView logits, std::span<const kernels::SampleRow> rows,
-                          int32_t* tokens, float* confidences) override;
+                          const kernels::SampleResults& results) override;
   absl::Status CommitRows(const float* confidences, std::span<const kernels::CommitGroup> groups,
                           int32_t* chosen) override;
 

@@ -42,6 +42,12 @@ def chat(*turns):
         g.ChatMessage(role=role, content=content) for role, content in turns]))
 
 
+def with_targets(*ids, **sampling):
+    request = with_sampling(**sampling)
+    request.target_ids.extend(ids)
+    return request
+
+
 CASES = [
     ("no input", g.GenerateRequest(), "input", "missing"),
     ("empty prompt", g.GenerateRequest(prompt=""), "prompt", "empty"),
@@ -81,6 +87,15 @@ CASES = [
     ("top_k", with_sampling(top_k=5), "sampling.top_k", "Dream"),
     ("algorithm_temperature", with_sampling(algorithm_temperature=0.5),
      "sampling.algorithm_temperature", "Dream"),
+    ("threshold 0", with_sampling(confidence_threshold=0), "sampling.confidence_threshold", "0"),
+    ("threshold of another rule",
+     with_sampling(remasking=g.REMASKING_RANDOM, confidence_threshold=0.9),
+     "sampling.confidence_threshold", "low_confidence"),
+    ("too few targets", with_targets(*[9] * 31), "target_ids", "31"),
+    ("mask as a target", with_targets(5, *[9] * 31), "target_ids[0]", "mask"),
+    ("target too large", with_targets(*[9] * 31, 4096), "target_ids[31]", "4096"),
+    ("targets and a temperature", with_targets(*[9] * 32, temperature=1), "sampling.temperature",
+     "target_ids"),
     ("too many stops", with_sampling(stop=["x"] * 17), "sampling.stop", "16"),
     ("empty stop", with_sampling(stop=[""]), "sampling.stop[0]", "0"),
     ("long stop", with_sampling(stop=["x" * 257]), "sampling.stop[0]", "256"),

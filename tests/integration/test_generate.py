@@ -1,5 +1,6 @@
 """Generate, Tokenize and Detokenize: every form of input, and the same tokens every time."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 from sparsed_server import ShallowServer, g, short_request
@@ -98,6 +99,68 @@ def test_stop_string_cuts_the_text_and_ends_the_request(client):
     assert cut.finish_reason == g.FINISH_REASON_STOP
     assert cut.usage.full_steps < 12
     assert len(cut.token_ids) == 96
+
+
+def test_a_confidence_threshold_saves_steps(client):
+    def run(**options):
+        return client.generate(g.GenerateRequest(
+            prompt="Once upon a time", token_confidences=True,
+            sampling=g.SamplingOptions(gen_length=32, block_length=16, **options)))
+
+    quick = run(stop_at_end=False, confidence_threshold=0.5)
+    assert 2 <= quick.usage.full_steps < 32 and len(quick.token_ids) == 32
+    assert quick.usage.generated_tokens == 32 and MASK not in quick.token_ids
+    steps = [token.commit_step for token in quick.tokens]
+    assert max(steps) == quick.usage.full_steps - 1 and max(steps[:16]) < min(steps[16:])
+    for step in range(quick.usage.full_steps):
+        confidences = [token.confidence for token in quick.tokens if token.commit_step == step]
+        # The schedule has one a step.
+        assert sorted(confidences)[0] >= 0.5 or len(confidences) == 1
+
+    # With steps that can be seen while they come, and the same blocks.
+    stream = list(client.stream(g.StreamGenerateRequest(progress=True, request=g.GenerateRequest(
+        prompt="Once upon a time", sampling=g.SamplingOptions(
+            gen_length=32, block_length=16, stop_at_end=False, confidence_threshold=0.5)))))
+    assert stream[-1].final.token_ids == quick.token_ids
+    assert "".join(event.block.text for event in stream) == quick.text
+    assert all(event.progress.steps == 32 for event in stream if event.HasField("progress"))
+
+    stop = quick.text[5:9]
+    cut = run(stop_at_end=False, confidence_threshold=0.5, stop=[stop])
+    assert cut.text == quick.text[:quick.text.find(stop)]
+    # The first block is done, the other is not begun.
+    assert cut.usage.full_steps == max(steps[:16]) + 1
+    assert cut.token_ids[:16] == quick.token_ids[:16] and len(set(cut.token_ids[16:])) == 1
+
+
+def test_tokens_that_are_given_are_committed_and_weighed(client):
+    prompt = "The quick brown fox"
+    sampling = g.SamplingOptions(gen_length=32, steps=16, stop_at_end=False)
+    free = client.generate(g.GenerateRequest(
+        prompt=prompt, sampling=sampling, token_confidences=True))
+    sampling.ClearField("gen_length")
+    forced = client.generate(g.GenerateRequest(
+        prompt=prompt, sampling=sampling, target_ids=free.token_ids))
+    assert forced.token_ids == free.token_ids and forced.text == free.text
+    for ours, theirs in zip(forced.tokens, free.tokens):
+        assert (ours.id, ours.confidence, ours.commit_step) == (
+            theirs.id, theirs.confidence, theirs.commit_step)
+        assert abs(ours.log_probability - math.log(theirs.confidence)) < 1e-5
+        assert not theirs.HasField("log_probability")
+
+    def likelihood(ids, **sparse):
+        answer = client.generate(g.GenerateRequest(
+            prompt=prompt, target_ids=ids, sparse=g.SparseOptions(**sparse),
+            sampling=g.SamplingOptions(seed=3, remasking=g.REMASKING_RANDOM)))
+        assert answer.token_ids == ids and answer.usage.generated_tokens == 32
+        return sum(token.log_probability for token in answer.tokens), [
+            token.commit_step for token in answer.tokens]
+
+    greedy, order = likelihood(free.token_ids)
+    assert sorted(order) == list(range(32))
+    # What nobody would write is less likely, and in the same order.
+    absurd, same_order = likelihood([300 + i for i in range(32)])
+    assert absurd < greedy < 0 and same_order == order
 
 
 def test_sparse_report(client):

@@ -265,20 +265,24 @@ absl::Status FakeBackend::GatherRows(kernels::TensorView out, kernels::TensorVie
 }
 
 absl::Status FakeBackend::SampleRows(kernels::TensorView logits,
-                                     std::span<const kernels::SampleRow> rows, int32_t* tokens,
-                                     float* confidences) {
+                                     std::span<const kernels::SampleRow> rows,
+                                     const kernels::SampleResults& results) {
   const int32_t vocab_size = static_cast<int32_t>(logits.cols);
   for (size_t i = 0; i < rows.size(); ++i) {
     const kernels::SampleRow& row = rows[i];
     SPARSED_CHECK(row.row < logits.rows && row.uncond_row < logits.rows, "row beyond the logits");
     const uint64_t hash = Hash(~row.seed, row.step, row.position);
-    tokens[i] = TokenFor(row.seed, row.step, row.position, vocab_size, options_.mask_token_id);
+    int32_t& token = results.tokens[i];
+    token = TokenFor(row.seed, row.step, row.position, vocab_size, options_.mask_token_id);
     if (hash % 2 == 0 && options_.mask_seeds.count(row.seed) > 0) {
-      tokens[i] = options_.mask_token_id;
+      token = options_.mask_token_id;
     }
-    confidences[i] = options_.nan_seeds.count(row.seed) > 0
-                         ? std::numeric_limits<float>::quiet_NaN()
-                         : static_cast<float>(hash >> 40) * 0x1p-24f;
+    results.confidences[i] = options_.nan_seeds.count(row.seed) > 0
+                                 ? std::numeric_limits<float>::quiet_NaN()
+                                 : static_cast<float>(hash >> 40) * 0x1p-24f;
+    if (row.target_token < 0) continue;
+    token = row.target_token;
+    results.log_probabilities[i] = std::log(results.confidences[i]);
   }
   return Call("SampleRows");
 }

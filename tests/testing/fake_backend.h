@@ -87,7 +87,7 @@ class FakeBackend : public kernels::Backend {
   absl::Status GatherRows(kernels::TensorView out, kernels::TensorView x,
                           const int32_t* rows) override;
   absl::Status SampleRows(kernels::TensorView logits, std::span<const kernels::SampleRow> rows,
-                          int32_t* tokens, float* confidences) override;
+                          const kernels::SampleResults& results) override;
   absl::Status CommitRows(const float* confidences, std::span<const kernels::CommitGroup> groups,
                           int32_t* chosen) override;
 

@@ -90,8 +90,8 @@ absl::Status FaultyBackend::CopyOut(void* host_dst, const void* device_src, size
 }
 
 absl::Status FaultyBackend::SampleRows(kernels::TensorView logits,
-                                       std::span<const kernels::SampleRow> rows, int32_t* tokens,
-                                       float* confidences) {
+                                       std::span<const kernels::SampleRow> rows,
+                                       const kernels::SampleResults& results) {
   for (const kernels::SampleRow& row : rows) {
     const auto fault = std::find_if(faults_.begin(), faults_.end(), [&row](const Fault& each) {
       const bool of_request = each.kind != Fault::Kind::kAlloc && each.kind != Fault::Kind::kHold;
@@ -106,7 +106,7 @@ absl::Status FaultyBackend::SampleRows(kernels::TensorView logits,
     if (absl::Status status = Happen(happening, logits, row); !status.ok()) return status;
   }
   warm_ = true;
-  return inner().SampleRows(logits, rows, tokens, confidences);
+  return inner().SampleRows(logits, rows, results);
 }
 
 absl::Status FaultyBackend::Happen(const Fault& fault, const kernels::TensorView& logits,

@@ -51,7 +51,7 @@ class FaultyBackend final : public ForwardingBackend {
   absl::StatusOr<kernels::Buffer> Alloc(size_t bytes) override;
   absl::Status CopyOut(void* host_dst, const void* device_src, size_t bytes) override;
   absl::Status SampleRows(kernels::TensorView logits, std::span<const kernels::SampleRow> rows,
-                          int32_t* tokens, float* confidences) override;
+                          const kernels::SampleResults& results) override;
 
  private:
   // What the fault does in the step of this row.

@@ -76,8 +76,8 @@ class ForwardingBackend : public kernels::Backend {
     return inner_->GatherRows(out, x, rows);
   }
   absl::Status SampleRows(kernels::TensorView logits, std::span<const kernels::SampleRow> rows,
-                          int32_t* tokens, float* confidences) override {
-    return inner_->SampleRows(logits, rows, tokens, confidences);
+                          const kernels::SampleResults& results) override {
+    return inner_->SampleRows(logits, rows, results);
   }
   absl::Status CommitRows(const float* confidences, std::span<const kernels::CommitGroup> groups,
                           int32_t* chosen) override {

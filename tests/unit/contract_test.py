@@ -20,7 +20,7 @@ GENERATION, MODEL = "sparsed/v1/generation.proto", "sparsed/v1/model.proto"
 BREAKS = [
     (GENERATION, "  string role = 1;\n", "", 'field "1" with name "role" on message "ChatMessage"'),
     (GENERATION, "  string role = 1;", "  bytes role = 1;", 'from "string" to "bytes"'),
-    (GENERATION, "optional uint32 top_k = 11;", "optional uint32 top_k = 15;", '"11"'),
+    (GENERATION, "optional uint32 top_k = 11;", "optional uint32 top_k = 99;", '"11"'),
     (GENERATION, "bool logits_eos_inf = 13;", "bool no_end = 13;", '"logits_eos_inf"'),
     (GENERATION, "  REMASKING_ENTROPY = 6;\n", "", 'value "6" on enum "Remasking"'),
     (GENERATION, "returns (stream StreamGenerateResponse)", "returns (StreamGenerateResponse)",

@@ -40,6 +40,8 @@ def _add_options(command: argparse.ArgumentParser) -> None:
             kind = {"metavar": "TEXT", "action": "append"}
         elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
             kind = {"metavar": "TEXT"}
+        elif field.default_value == []:  # of a repeated field
+            kind = {"metavar": "N,...", "type": _numbers}
         flag = "--" + name.replace("_", "-")
         where = f"{part}.{field.name}".lstrip(".")
         group.add_argument(flag, dest=name, help=where, default=None, **kind)

@@ -42,6 +42,7 @@ class Options(TypedDict, total=False):
     algorithm_temperature: float | None
     logits_eos_inf: bool | None
     confidence_eos_eot_inf: bool | None
+    confidence_threshold: float | None
     # SparseOptions
     sparse: str | None
     skip: float | None
@@ -60,6 +61,7 @@ class Options(TypedDict, total=False):
     request_id: str | None
     priority: int | None
     token_confidences: bool | None
+    target_ids: Sequence[int] | None
 
 
 InfillTemplate = Union[str, Sequence[Union[str, int]]]

@@ -59,6 +59,8 @@ class TokenDetail:
     id: int
     confidence: float
     commit_step: int
+    log_probability: float | None = None
+    """With target_ids."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Result:
     sparse: SparseReport
     seed: int
     tokens: tuple[TokenDetail, ...]
-    """One for each canvas token, with token_confidences=True."""
+    """One for each canvas token, with token_confidences=True or target_ids."""
     hole_texts: tuple[str, ...]
     """The text of each hole of an infill template."""
 

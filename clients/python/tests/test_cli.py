@@ -56,6 +56,15 @@ def test_json_and_its_plot(run, tmp_path):
     assert status == 1 and "no tokens" in errors
 
 
+def test_numbers_with_commas_between(run):
+    status, output, _ = run("generate", "The river", "--target-ids", "300,301,302", "--json")
+    result = json.loads(output)
+    assert status == 0 and result["token_ids"] == [300, 301, 302]
+    assert all(token["log_probability"] < 0 for token in result["tokens"])
+    with pytest.raises(SystemExit):
+        run("generate", "x", "--target-ids", "300;301")
+
+
 def test_the_live_view(run, client):
     console = Console(file=io.StringIO(), force_terminal=True)
     result = show(client.stream("The river", frames=True, progress=True, **SHORT), console)

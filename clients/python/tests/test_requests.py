@@ -33,6 +33,8 @@ def test_options_go_where_the_contract_has_them():
         sparse=pb.SparseOptions(mode=pb.SPARSE_MODE_OFF, select=0.25,
                                 scale=pb.SELECTION_SCALE_N_HEADS))
     assert request(stop=("a", "b")).sampling.stop == ["a", "b"]
+    assert request(target_ids=(7, 9), confidence_threshold=0.5) == pb.GenerateRequest(
+        prompt="x", target_ids=[7, 9], sampling=pb.SamplingOptions(confidence_threshold=0.5))
     assert request(temperature=0).sampling.HasField("temperature")
 
 

@@ -30,6 +30,8 @@ TEST_CASE("what is not given is not sent") {
   CHECK_FALSE(request->sampling().has_stop_at_end());
   CHECK_FALSE(request->sparse().has_skip());
   CHECK(request->sparse().mode() == v1::SPARSE_MODE_UNSPECIFIED);
+  CHECK_FALSE(request->sampling().has_confidence_threshold());
+  CHECK(request->target_ids().empty());
   CHECK_FALSE(request->has_priority());
 }
 
@@ -41,6 +43,8 @@ TEST_CASE("every flag reaches its field") {
                               "--seed=18446744073709551615",
                               "--remasking=random",
                               "--cfg-scale=1.5",
+                              "--confidence-threshold=0.9",
+                              "--target-ids=7,9",
                               "--no-stop-at-end",
                               "--stop=a b",
                               "--stop=c",
@@ -96,6 +100,9 @@ TEST_CASE("every flag reaches its field") {
   CHECK(request->sparse().recall_floor() == 0.75f);
   CHECK(request->sparse().below_floor() == v1::FLOOR_ACTION_FULL);
   CHECK(request->sparse().switch_overlap() == 0.8f);
+  CHECK(request->sampling().confidence_threshold() == 0.9f);
+  REQUIRE(request->target_ids_size() == 2);
+  CHECK(request->target_ids(1) == 9);
   CHECK(request->priority() == -3);
   CHECK(request->request_id() == "r1");
   CHECK(request->model() == "nano");

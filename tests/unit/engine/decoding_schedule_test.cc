@@ -31,7 +31,7 @@ Runs DreamRuns(int32_t gen_length, int32_t steps) {
   for (int32_t step = 0; step < steps; ++step) {
     const DecodingStep plan = PlanDecodingStep(sampling, gen_length, step, masked);
     REQUIRE(plan.block_end == gen_length);
-    REQUIRE(plan.last_of_block == (step == steps - 1));
+    REQUIRE(plan.end == steps);
     masked -= plan.commits;
     if (runs.empty() || runs.back().first != plan.commits) runs.push_back({plan.commits, 0});
     ++runs.back().second;
@@ -62,7 +62,8 @@ TEST_CASE("Steps run over the decoding blocks in order and commit the whole canv
     const DecodingStep plan = PlanDecodingStep(sampling, 96, step, 96 - committed);
     REQUIRE(plan.block_end == (step / 12 + 1) * 32);
     REQUIRE(plan.commits == (step % 12 < 8 ? 3 : 2));
-    REQUIRE(plan.last_of_block == (step % 12 == 11));
+    REQUIRE(plan.end == step / 12 * 12 + 12);
+    REQUIRE(CanvasBefore(sampling, 96, step) == step / 12 * 32);
     committed += plan.commits;
   }
   REQUIRE(committed == 96);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/step_scheduler.h"
 #include "tests/testing/catch.h"
 
 namespace sparsed::engine {
@@ -211,6 +212,113 @@ TEST_CASE("Overlaps, estimates of the recall and their floor have ranges") {
        [](Request& r) { r.sparse.below_floor = FloorAction::kFull; },
        "sparse.below_floor",
        {"recall_floor"}},
+  };
+  for (const Row& row : rows) Require(row);
+}
+
+TEST_CASE("A confidence threshold is for the rules that rank by probability") {
+  Request request = Valid();
+  request.sampling.confidence_threshold = 1.0f;
+  REQUIRE(CheckRequest(request, TestInfo()).empty());
+  request.sampling.block_length = 32;
+  request.sampling.remasking = Remasking::kMaskgitPlus;
+  REQUIRE(CheckRequest(request, TestInfo()).empty());
+  const char* field = "sampling.confidence_threshold";
+  const Row rows[] = {
+      {"0", [](Request& r) { r.sampling.confidence_threshold = 0.0f; }, field, {"0", "(0, 1]"}},
+      {"above", [](Request& r) { r.sampling.confidence_threshold = 1.5f; }, field, {"1.5"}},
+      {"NaN", [](Request& r) { r.sampling.confidence_threshold = kNan; }, field, {"nan"}},
+      {"random",
+       [](Request& r) {
+         r.sampling.confidence_threshold = 0.9f;
+         r.sampling.remasking = Remasking::kRandom;
+       },
+       field,
+       {"low_confidence", "maskgit_plus"}},
+      {"entropy",
+       [](Request& r) {
+         r.sampling.confidence_threshold = 0.9f;
+         r.sampling.remasking = Remasking::kEntropy;
+         r.sampling.block_length = 32;
+       },
+       field,
+       {"low_confidence", "maskgit_plus"}},
+      {"drawn",
+       [](Request& r) {
+         r.sampling.confidence_threshold = 0.9f;
+         r.sampling.remasking = Remasking::kMaskgitPlus;
+         r.sampling.block_length = 32;
+         r.sampling.algorithm_temperature = 0.1f;
+       },
+       field,
+       {"algorithm_temperature"}},
+  };
+  for (const Row& row : rows) Require(row);
+}
+
+TEST_CASE("Targets fill the canvas, and nothing is drawn or cut beside them") {
+  const auto targets = [](Request& r) {
+    r.target_ids.assign(32, 9);
+    r.sampling.stop_at_end = false;
+  };
+  const auto dream = [targets](Request& r) {
+    targets(r);
+    r.sampling.remasking = Remasking::kEntropy;
+    r.sampling.block_length = 32;
+    r.sampling.algorithm_temperature = 0.5f;
+  };
+  Request request = Valid();
+  targets(request);
+  REQUIRE(CheckRequest(request, TestInfo()).empty());
+  dream(request);
+  REQUIRE(CheckRequest(request, TestInfo()).empty());
+  const auto with = [](auto base, auto change) {
+    return [base, change](Request& r) {
+      base(r);
+      change(r);
+    };
+  };
+  const Row rows[] = {
+      {"short",
+       with(targets, [](Request& r) { r.target_ids.pop_back(); }),
+       "target_ids",
+       {"31", "32"}},
+      {"beyond",
+       with(targets, [](Request& r) { r.target_ids[3] = 100; }),
+       "target_ids[3]",
+       {"100", "[0, 100)"}},
+      {"negative",
+       with(targets, [](Request& r) { r.target_ids[4] = -1; }),
+       "target_ids[4]",
+       {"-1", "[0, 100)"}},
+      {"mask",
+       with(targets, [](Request& r) { r.target_ids[0] = 5; }),
+       "target_ids[0]",
+       {"5", "mask"}},
+      {"warm",
+       with(targets, [](Request& r) { r.sampling.temperature = 1; }),
+       "sampling.temperature",
+       {"target_ids"}},
+      {"nucleus",
+       with(dream, [](Request& r) { r.sampling.top_p = 0.5f; }),
+       "sampling.top_p",
+       {"target_ids"}},
+      {"top k",
+       with(dream, [](Request& r) { r.sampling.top_k = 5; }),
+       "sampling.top_k",
+       {"target_ids"}},
+      {"no end",
+       with(targets, [](Request& r) { r.sampling.logits_eos_inf = true; }),
+       "sampling.logits_eos_inf",
+       {"target_ids"}},
+      {"late end",
+       with(targets, [](Request& r) { r.sampling.confidence_eos_eot_inf = true; }),
+       "sampling.confidence_eos_eot_inf",
+       {"target_ids"}},
+      {"cut",
+       with(targets, [](Request& r) { r.sampling.stop_at_end = true; }),
+       "sampling.stop_at_end",
+       {"target_ids"}},
   };
   for (const Row& row : rows) Require(row);
 }

@@ -122,6 +122,7 @@ TEST_CASE("Blocks behind the text's end hold the first end token") {
   sequence.request.sampling.steps = 4;
   sequence.request.sampling.block_length = 2;
   sequence.next_step = 2;
+  sequence.schedule_step = 2;
   REQUIRE(sequence.CanvasIds(EndedInfo()) == std::vector<int32_t>{9, 4, 5, 5});
   sequence.finished = true;
   REQUIRE(sequence.CanvasIds(EndedInfo()) == std::vector<int32_t>{9, 4, 1, 1});

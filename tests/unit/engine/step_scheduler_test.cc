@@ -107,6 +107,20 @@ TEST_CASE("Where a switch may come every full step selects, and two are certain"
   REQUIRE(LeastFullSteps(PlanSparse(request, ManyHeadsInfo()), 64) == 64);
 }
 
+TEST_CASE("With a confidence threshold one full step and a selecting one are certain") {
+  Request request = RequestOf(100, 64, 64);  // selects at step 13
+  request.sampling.confidence_threshold = 0.9f;
+  const auto plan = [&request] { return PlanSparse(request, ManyHeadsInfo()); };
+  REQUIRE(KindOfStep(plan(), 12) == StepKind::kFull);
+  REQUIRE(KindOfStep(plan(), 13) == StepKind::kSelect);
+  REQUIRE(CountFullSteps(plan(), 64) == 14);
+  REQUIRE(LeastFullSteps(plan(), 1) == 1);
+  REQUIRE(LeastFullSteps(plan(), 64) == 2);
+  // The first step selects already, and may commit enough.
+  request.sparse.switch_overlap = 0.8;
+  REQUIRE(LeastFullSteps(plan(), 64) == 1);
+}
+
 TEST_CASE("A request without a sparse step after the selection is full throughout") {
   Request request = RequestOf(100, 64, 2);  // select step 1 is the last
   REQUIRE_FALSE(PlanSparse(request, ManyHeadsInfo()).used);

@@ -75,6 +75,7 @@ struct Outcome {
   std::vector<float> confidences;
   std::vector<int32_t> commit_steps;
   double density = 0;
+  std::vector<float> log_probabilities;
 
   bool operator==(const Outcome&) const = default;
 };
@@ -84,7 +85,7 @@ inline Outcome OutcomeOf(const Engine& engine, SequenceId id) {
   REQUIRE(sequence != nullptr);
   REQUIRE(sequence->finished);
   return {sequence->CanvasIds(engine.model_info()), sequence->confidences, sequence->commit_steps,
-          sequence->density};
+          sequence->density, sequence->log_probabilities};
 }
 
 inline Outcome RunAlone(Engine& engine, const Request& request) {

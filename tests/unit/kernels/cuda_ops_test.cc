@@ -317,6 +317,8 @@ TEST_CASE("sampling and commits on the device equal the CPU's") {
     if (r % 8 == 5 || r % 8 == 2) row.top_k = 9;
     if (r % 10 == 0) row.unsure_tokens[r % 2] = 17;
     if (r % 10 == 5) row.forbidden_token = 0;
+    // Of the greedy rows, with filters and end tokens that change nothing of it.
+    if (r % 6 == 0) row.target_token = r * 31 % vocab;
     row.seed = 1000 + r / 2;
     row.step = r % 7;
     row.position = r * 3;
@@ -327,16 +329,20 @@ TEST_CASE("sampling and commits on the device equal the CPU's") {
     samples.push_back(row);
   }
   const auto run = [&](Backend& backend, std::vector<int32_t>* tokens,
-                       std::vector<float>* confidences, std::vector<int32_t>* chosen) {
+                       std::vector<float>* confidences, std::vector<float>* log_probabilities,
+                       std::vector<int32_t>* chosen) {
     const Buffer data = Upload(backend, logits);
     const Buffer token_buffer = Upload(backend, std::vector<int32_t>(samples.size(), -1));
     const Buffer confidence_buffer = Upload(backend, std::vector<float>(samples.size(), -1));
+    const Buffer log_probability_buffer = Upload(backend, std::vector<float>(samples.size(), 1));
     REQUIRE(backend
                 .SampleRows(View(data, DType::kF32, rows, vocab), samples,
-                            token_buffer.as<int32_t>(), confidence_buffer.as<float>())
+                            {token_buffer.as<int32_t>(), confidence_buffer.as<float>(),
+                             log_probability_buffer.as<float>()})
                 .ok());
     *tokens = Download<int32_t>(backend, token_buffer.data(), samples.size());
     *confidences = Download<float>(backend, confidence_buffer.data(), samples.size());
+    *log_probabilities = Download<float>(backend, log_probability_buffer.data(), samples.size());
     std::vector<float> ranked(300);
     for (int i = 0; i < 300; ++i) ranked[i] = static_cast<float>(i * 37 % 50) / 50;
     const Buffer ranked_buffer = Upload(backend, ranked);
@@ -348,9 +354,9 @@ TEST_CASE("sampling and commits on the device equal the CPU's") {
     *chosen = Download<int32_t>(backend, chosen_buffer.data(), 70);
   };
   std::vector<int32_t> tokens, want_tokens, chosen, want_chosen;
-  std::vector<float> confidences, want_confidences;
-  run(*device, &tokens, &confidences, &chosen);
-  run(**cpu, &want_tokens, &want_confidences, &want_chosen);
+  std::vector<float> confidences, want_confidences, log_probabilities, want_log_probabilities;
+  run(*device, &tokens, &confidences, &log_probabilities, &chosen);
+  run(**cpu, &want_tokens, &want_confidences, &want_log_probabilities, &want_chosen);
   REQUIRE(chosen == want_chosen);
   for (size_t i = 0; i < samples.size(); ++i) {
     INFO("row " << i);
@@ -359,6 +365,7 @@ TEST_CASE("sampling and commits on the device equal the CPU's") {
       continue;
     }
     REQUIRE(tokens[i] == want_tokens[i]);
+    REQUIRE(log_probabilities[i] == Approx(want_log_probabilities[i]).margin(1e-5));
     REQUIRE(confidences[i] == Approx(want_confidences[i]).epsilon(1e-4).margin(1e-6));
   }
 }

@@ -19,7 +19,7 @@ std::vector<Drawn> Draw(Matrix logits, const std::vector<SampleRow>& rows) {
   CpuBackend backend({.threads = 2, .isa = {}});
   std::vector<int32_t> tokens(rows.size());
   std::vector<float> confidences(rows.size());
-  REQUIRE(backend.SampleRows(logits.view(), rows, tokens.data(), confidences.data()).ok());
+  REQUIRE(backend.SampleRows(logits.view(), rows, {tokens.data(), confidences.data()}).ok());
   std::vector<Drawn> drawn;
   for (size_t i = 0; i < rows.size(); ++i) drawn.push_back({tokens[i], confidences[i]});
   return drawn;
@@ -177,7 +177,7 @@ TEST_CASE("Filters out of range and tokens outside of the vocabulary are refused
        {SampleRow{.row = 0, .top_p = 0.0f}, SampleRow{.row = 0, .top_p = 1.5f},
         SampleRow{.row = 0, .top_p = kNaN}, SampleRow{.row = 0, .top_k = -1},
         SampleRow{.row = 0, .forbidden_token = 4}, SampleRow{.row = 0, .unsure_tokens = {-1, 4}}}) {
-    CHECK(backend.SampleRows(logits.view(), {&row, 1}, &token, &confidence).code() ==
+    CHECK(backend.SampleRows(logits.view(), {&row, 1}, {&token, &confidence}).code() ==
           absl::StatusCode::kInvalidArgument);
   }
 }

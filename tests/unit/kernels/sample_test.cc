@@ -13,12 +13,17 @@ namespace {
 struct Sampled {
   std::vector<int32_t> tokens;
   std::vector<float> confidences;
+  std::vector<float> log_probabilities;
 };
 
 Sampled Sample(Matrix& logits, const std::vector<SampleRow>& rows, int threads = 2) {
   CpuBackend backend({.threads = threads, .isa = {}});
-  Sampled result = {std::vector<int32_t>(rows.size(), -1), std::vector<float>(rows.size(), -1.0f)};
-  REQUIRE(backend.SampleRows(logits.view(), rows, result.tokens.data(), result.confidences.data())
+  Sampled result = {std::vector<int32_t>(rows.size(), -1), std::vector<float>(rows.size(), -1.0f),
+                    std::vector<float>(rows.size(), 1.0f)};
+  REQUIRE(backend
+              .SampleRows(logits.view(), rows,
+                          {result.tokens.data(), result.confidences.data(),
+                           result.log_probabilities.data()})
               .ok());
   return result;
 }
@@ -184,10 +189,59 @@ TEST_CASE("rows outside of the logits are refused") {
   float confidence = 0;
   for (const SampleRow& row :
        {SampleRow{.row = 2}, SampleRow{.row = -1}, SampleRow{.row = 0, .uncond_row = 2},
-        SampleRow{.row = 0, .temperature = -1.0f}}) {
-    CHECK(backend.SampleRows(logits.view(), {&row, 1}, &token, &confidence).code() ==
+        SampleRow{.row = 0, .temperature = -1.0f}, SampleRow{.row = 0, .target_token = 4},
+        SampleRow{.row = 0, .target_token = -2}, SampleRow{.row = 0, .target_token = 1}}) {
+    CHECK(backend.SampleRows(logits.view(), {&row, 1}, {&token, &confidence}).code() ==
           absl::StatusCode::kInvalidArgument);
   }
+}
+
+TEST_CASE("a target is taken with its own probability, whatever the rules say of the others") {
+  constexpr int64_t kVocab = 777;
+  Matrix logits = RandomMatrix(3, kVocab, 9, 12.0f);
+  const Matrix before = logits;
+  const auto third = before.data.begin() + 2 * kVocab;
+  const auto best = static_cast<int32_t>(std::max_element(third, third + kVocab) - third);
+  const Sampled sampled =
+      Sample(logits, {{.row = 0, .target_token = 5},
+                      {.row = 1, .target_token = 776, .rule = ConfidenceRule::kRandom},
+                      {.row = 2, .target_token = best, .rule = ConfidenceRule::kSampledProbability},
+                      {.row = 2}});
+  CHECK(sampled.tokens == std::vector<int32_t>{5, 776, best, best});
+  for (size_t i = 0; i < 3; ++i) {
+    CAPTURE(i);
+    const double p = Probability(before, static_cast<int64_t>(i), sampled.tokens[i]);
+    CHECK(sampled.log_probabilities[i] == Approx(std::log(p)).epsilon(2e-7).margin(2e-6));
+    if (i != 1) CHECK(sampled.confidences[i] == Approx(p).epsilon(4e-6));
+  }
+  CHECK(sampled.confidences[1] ==
+        Sample(logits, {{.row = 1, .rule = ConfidenceRule::kRandom}}).confidences[0]);
+  CHECK(sampled.log_probabilities[3] == 1.0f);  // not a target: left as it was
+}
+
+TEST_CASE("a target's log-probability keeps what its probability loses") {
+  Matrix logits = RandomMatrix(2, 50, 10, 0.0f);
+  logits.at(0, 7) = 200.0f;
+  const Sampled sampled = Sample(logits, {{.row = 0, .target_token = 8}});
+  CHECK(sampled.confidences[0] == 0.0f);
+  CHECK(sampled.log_probabilities[0] == -200.0f);
+}
+
+TEST_CASE("a target's log-probability is of the guided logits, before a token is forbidden") {
+  Matrix logits = RandomMatrix(2, 40, 3);
+  Matrix guided(1, 40);
+  for (int64_t v = 0; v < 40; ++v) {
+    guided.at(0, v) = logits.at(1, v) + 2.5f * (logits.at(0, v) - logits.at(1, v));
+  }
+  const Sampled sampled = Sample(logits, {{.row = 0,
+                                           .uncond_row = 1,
+                                           .cfg_scale = 1.5f,
+                                           .forbidden_token = 7,
+                                           .unsure_tokens = {3, -1},
+                                           .target_token = 7}});
+  CHECK(sampled.tokens[0] == 7);
+  CHECK(sampled.confidences[0] == 0.0f);
+  CHECK(sampled.log_probabilities[0] == Approx(std::log(Probability(guided, 0, 7))).margin(2e-6));
 }
 
 TEST_CASE("CommitRows: most confident first, ties to the lower row, groups apart") {

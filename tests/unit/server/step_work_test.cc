@@ -55,6 +55,23 @@ TEST_CASE("step work: a request's steps are those that it then takes") {
   CHECK(tiny.engine->Find(id)->finished);
 }
 
+TEST_CASE("step work: with a confidence threshold a block may take one step") {
+  TinyEngine tiny = MakeTinyEngine();
+  engine::Request request = SparseRequest();
+  request.sampling.steps = 64;
+  request.sampling.block_length = 8;
+  request.sampling.confidence_threshold = 0.9f;
+  const int64_t tokens = tiny.engine->Estimate(request).batch_tokens;
+  const RequestWork work = WorkOf(request, tiny.engine->model_info(), tokens, false);
+  CHECK(work.full_steps == 14);
+  CHECK(work.sparse_steps == 50);
+  CHECK(work.least_steps == 8);
+  CHECK(work.least_full_steps == 2);
+  const RequestWork early = WorkOf(request, tiny.engine->model_info(), tokens, true);
+  CHECK(early.least_steps == 1);
+  CHECK(early.least_full_steps == 1);
+}
+
 TEST_CASE("step work: an inspected step looks at all pairs of one pass once more") {
   TinyEngine tiny = MakeTinyEngine();
   engine::Request request = SparseRequest();

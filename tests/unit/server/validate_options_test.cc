@@ -45,6 +45,8 @@ TEST_CASE_METHOD(ValidateFixture, "validate: defaults") {
   CHECK(sparse.recall_every == 0);
   CHECK_FALSE(sparse.recall_floor.has_value());
   CHECK_FALSE(sparse.switch_overlap.has_value());
+  CHECK_FALSE(valid.request.sampling.confidence_threshold.has_value());
+  CHECK(valid.request.target_ids.empty());
   CHECK(valid.priority == 0);
   CHECK_FALSE(valid.token_confidences);
 }
@@ -160,6 +162,68 @@ TEST_CASE_METHOD(ValidateFixture, "validate: the options about end tokens arrive
   CHECK(valid.request.sampling.confidence_eos_eot_inf);
 }
 
+TEST_CASE_METHOD(ValidateFixture, "validate: a confidence threshold arrives as it is") {
+  v1::GenerateRequest request = Good();
+  Sampling(request).set_confidence_threshold(0.9f);
+  CHECK_FALSE(Check(request).has_value());
+  CHECK(valid.request.sampling.confidence_threshold == 0.9f);
+}
+
+TEST_CASE_METHOD(ValidateFixture,
+                 "validate: targets state the canvas, and nothing is drawn or cut") {
+  info.defaults.remasking = engine::Remasking::kEntropy;
+  info.defaults.temperature = 0.4f;
+  info.defaults.top_p = 0.9f;
+  info.defaults.top_k = 50;
+  v1::GenerateRequest request = Good();
+  for (const uint32_t id : {9, 8, 1, 9, 7}) request.add_target_ids(id);
+  CHECK_FALSE(Check(request).has_value());
+  CHECK(valid.request.target_ids == std::vector<int32_t>{9, 8, 1, 9, 7});
+  CHECK(valid.canvas_tokens() == 5);
+  CHECK(valid.request.sampling.remasking == engine::Remasking::kEntropy);
+  CHECK(valid.request.sampling.temperature == 0);
+  CHECK(valid.request.sampling.top_p == 1);
+  CHECK(valid.request.sampling.top_k == 0);
+  CHECK_FALSE(valid.request.sampling.stop_at_end);
+  CHECK_FALSE(valid.text_options.stop_at_end);
+  CHECK(valid.token_confidences);
+  Sampling(request).set_gen_length(5);
+  Sampling(request).set_temperature(0);
+  Sampling(request).set_stop_at_end(false);
+  CHECK_FALSE(Check(request).has_value());
+
+  const std::vector<BadOption> cases = {
+      {"target_ids: 5 ids; the canvas takes 6", [](auto& r) { Sampling(r).set_gen_length(6); }},
+      {"target_ids[5]: 4294967295 is not below",
+       [](auto& r) { r.add_target_ids(std::numeric_limits<uint32_t>::max()); }},
+      {"target_ids[2]: ", [](auto& r) { r.set_target_ids(2, kVocabulary); }},
+      {"target_ids[1]: ", [](auto& r) { r.set_target_ids(1, kMask); }},
+      {"sampling.temperature: cannot be used", [](auto& r) { Sampling(r).set_temperature(0.5f); }},
+      {"sampling.top_p: cannot be used", [](auto& r) { Sampling(r).set_top_p(0.5f); }},
+      {"sampling.top_k: cannot be used", [](auto& r) { Sampling(r).set_top_k(3); }},
+      {"sampling.stop_at_end: cannot be used", [](auto& r) { Sampling(r).set_stop_at_end(true); }},
+      {"sampling.stop: cannot be used", [](auto& r) { Sampling(r).add_stop(std::string("x")); }},
+  };
+  for (const BadOption& bad : cases) {
+    v1::GenerateRequest wrong = Good();
+    for (const uint32_t id : {9, 8, 1, 9, 7}) wrong.add_target_ids(id);
+    bad.change(wrong);
+    INFO(bad.wrong);
+    CHECK(OnlyWrong(wrong).rfind(bad.wrong, 0) == 0);
+  }
+
+  // A template's holes state the canvas.
+  v1::GenerateRequest infill;
+  infill.mutable_infill()->add_parts()->set_text("a");
+  infill.mutable_infill()->add_parts()->set_hole_tokens(2);
+  infill.mutable_infill()->add_parts()->set_text("b");
+  infill.mutable_infill()->add_parts()->set_hole_tokens(1);
+  for (const uint32_t id : {9, 8}) infill.add_target_ids(id);
+  CHECK(OnlyWrong(infill) == "target_ids: 2 ids; the canvas takes 3");
+  infill.add_target_ids(7);
+  CHECK_FALSE(Check(infill).has_value());
+}
+
 TEST_CASE_METHOD(ValidateFixture,
                  "validate: the default block is the canvas where 32 does not divide it") {
   v1::GenerateRequest request = Good();
@@ -218,6 +282,23 @@ TEST_CASE_METHOD(ValidateFixture, "validate: each bad option alone is named with
       {"sampling.top_k: is for Dream", [](R& r) { Sampling(r).set_top_k(5); }},
       {"sampling.algorithm_temperature: is for Dream",
        [](R& r) { Sampling(r).set_algorithm_temperature(0); }},
+      {"sampling.confidence_threshold: 0 is not a number above 0",
+       [](R& r) { Sampling(r).set_confidence_threshold(0); }},
+      {"sampling.confidence_threshold: 1.5 is",
+       [](R& r) { Sampling(r).set_confidence_threshold(1.5f); }},
+      {"sampling.confidence_threshold: nan",
+       [](R& r) { Sampling(r).set_confidence_threshold(kNan); }},
+      {"sampling.confidence_threshold: is for the rules low_confidence",
+       [](R& r) {
+         Sampling(r).set_confidence_threshold(0.9f);
+         Sampling(r).set_remasking(v1::REMASKING_RANDOM);
+       }},
+      {"sampling.confidence_threshold: cannot be used with algorithm_temperature",
+       [](R& r) {
+         Sampling(r).set_confidence_threshold(0.9f);
+         Sampling(r).set_remasking(v1::REMASKING_MASKGIT_PLUS);
+         Sampling(r).set_algorithm_temperature(0.5f);
+       }},
       {"sampling.stop[0]: 0 bytes", [](R& r) { Sampling(r).add_stop(std::string("")); }},
       {"sampling.stop[1]: 257 bytes",
        [](R& r) {

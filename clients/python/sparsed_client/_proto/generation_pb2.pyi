@@ -94,7 +94,7 @@ class Frame(_message.Message):
     def __init__(self, step: _Optional[int] = ..., token_ids: _Optional[_Iterable[int]] = ..., text: _Optional[str] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ["chat", "infill", "model", "priority", "prompt", "request_id", "sampling", "sparse", "token_confidences", "token_ids"]
+    __slots__ = ["chat", "infill", "model", "priority", "prompt", "request_id", "sampling", "sparse", "target_ids", "token_confidences", "token_ids"]
     CHAT_FIELD_NUMBER: _ClassVar[int]
     INFILL_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +103,7 @@ class GenerateRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     SPARSE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_IDS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_CONFIDENCES_FIELD_NUMBER: _ClassVar[int]
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     chat: Chat
@@ -113,9 +114,10 @@ class GenerateRequest(_message.Message):
     request_id: str
     sampling: SamplingOptions
     sparse: SparseOptions
+    target_ids: _containers.RepeatedScalarFieldContainer[int]
     token_confidences: bool
     token_ids: TokenIds
-    def __init__(self, model: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., token_ids: _Optional[_Union[TokenIds, _Mapping]] = ..., infill: _Optional[_Union[Infill, _Mapping]] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., sparse: _Optional[_Union[SparseOptions, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ..., token_confidences: bool = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., token_ids: _Optional[_Union[TokenIds, _Mapping]] = ..., infill: _Optional[_Union[Infill, _Mapping]] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., sparse: _Optional[_Union[SparseOptions, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ..., token_confidences: bool = ..., target_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ["finish_reason", "hole_texts", "model", "request_id", "seed", "sparse", "text", "timings", "token_ids", "tokens", "usage"]
@@ -170,11 +172,12 @@ class Progress(_message.Message):
     def __init__(self, step: _Optional[int] = ..., steps: _Optional[int] = ..., committed_tokens: _Optional[int] = ..., kind: _Optional[_Union[StepKind, str]] = ...) -> None: ...
 
 class SamplingOptions(_message.Message):
-    __slots__ = ["algorithm_temperature", "block_length", "cfg_scale", "confidence_eos_eot_inf", "gen_length", "logits_eos_inf", "remasking", "seed", "steps", "stop", "stop_at_end", "temperature", "top_k", "top_p"]
+    __slots__ = ["algorithm_temperature", "block_length", "cfg_scale", "confidence_eos_eot_inf", "confidence_threshold", "gen_length", "logits_eos_inf", "remasking", "seed", "steps", "stop", "stop_at_end", "temperature", "top_k", "top_p"]
     ALGORITHM_TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     BLOCK_LENGTH_FIELD_NUMBER: _ClassVar[int]
     CFG_SCALE_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_EOS_EOT_INF_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     GEN_LENGTH_FIELD_NUMBER: _ClassVar[int]
     LOGITS_EOS_INF_FIELD_NUMBER: _ClassVar[int]
     REMASKING_FIELD_NUMBER: _ClassVar[int]
@@ -189,6 +192,7 @@ class SamplingOptions(_message.Message):
     block_length: int
     cfg_scale: float
     confidence_eos_eot_inf: bool
+    confidence_threshold: float
     gen_length: int
     logits_eos_inf: bool
     remasking: Remasking
@@ -199,7 +203,7 @@ class SamplingOptions(_message.Message):
     temperature: float
     top_k: int
     top_p: float
-    def __init__(self, gen_length: _Optional[int] = ..., steps: _Optional[int] = ..., block_length: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., remasking: _Optional[_Union[Remasking, str]] = ..., cfg_scale: _Optional[float] = ..., stop_at_end: bool = ..., stop: _Optional[_Iterable[str]] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., algorithm_temperature: _Optional[float] = ..., logits_eos_inf: bool = ..., confidence_eos_eot_inf: bool = ...) -> None: ...
+    def __init__(self, gen_length: _Optional[int] = ..., steps: _Optional[int] = ..., block_length: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., remasking: _Optional[_Union[Remasking, str]] = ..., cfg_scale: _Optional[float] = ..., stop_at_end: bool = ..., stop: _Optional[_Iterable[str]] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., algorithm_temperature: _Optional[float] = ..., logits_eos_inf: bool = ..., confidence_eos_eot_inf: bool = ..., confidence_threshold: _Optional[float] = ...) -> None: ...
 
 class SparseOptions(_message.Message):
     __slots__ = ["below_floor", "block_size", "mode", "recall_every", "recall_floor", "refresh_every", "refresh_steps", "refresh_until", "scale", "select", "skip", "switch_overlap"]
@@ -294,14 +298,16 @@ class Timings(_message.Message):
     def __init__(self, queue: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., full: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., select: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., sparse: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class TokenDetail(_message.Message):
-    __slots__ = ["commit_step", "confidence", "id"]
+    __slots__ = ["commit_step", "confidence", "id", "log_probability"]
     COMMIT_STEP_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     commit_step: int
     confidence: float
     id: int
-    def __init__(self, id: _Optional[int] = ..., confidence: _Optional[float] = ..., commit_step: _Optional[int] = ...) -> None: ...
+    log_probability: float
+    def __init__(self, id: _Optional[int] = ..., confidence: _Optional[float] = ..., commit_step: _Optional[int] = ..., log_probability: _Optional[float] = ...) -> None: ...
 
 class TokenIds(_message.Message):
     __slots__ = ["ids"]
