@@ -9,9 +9,15 @@ SparseParams PresetParams(SparsePreset preset) {
       params.mode = SparseMode::kOff;
       break;
     case SparsePreset::kBalanced:
+      params.skip = 0;
+      params.refresh_every = 8;
+      params.refresh_until = 1;
       break;
     case SparsePreset::kFast:
+      params.skip = 0;
       params.select = 0.2;
+      params.refresh_every = 16;
+      params.refresh_until = 1;
       break;
   }
   return params;

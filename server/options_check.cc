@@ -7,6 +7,8 @@
 #include <limits>
 #include <system_error>
 
+#include "engine/presets.h"
+
 namespace sparsed::server {
 namespace {
 

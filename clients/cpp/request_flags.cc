@@ -21,10 +21,9 @@ const std::map<std::string, v1::SparseMode> kSparseFlagValues = {
 const std::map<std::string, v1::SelectionScale> kScales = {
     {"head-dim", v1::SELECTION_SCALE_HEAD_DIM}, {"n-heads", v1::SELECTION_SCALE_N_HEADS}};
 
-const std::map<std::string, v1::SparsePreset> kPresets = {
-    {"balanced", v1::SPARSE_PRESET_BALANCED},
-    {"exact", v1::SPARSE_PRESET_EXACT},
-    {"fast", v1::SPARSE_PRESET_FAST}};
+const std::map<std::string, v1::SparsePreset> kPresets = {{"balanced", v1::SPARSE_PRESET_BALANCED},
+                                                          {"exact", v1::SPARSE_PRESET_EXACT},
+                                                          {"fast", v1::SPARSE_PRESET_FAST}};
 
 const std::map<std::string, v1::FloorAction> kFloorActions = {
     {"full", v1::FLOOR_ACTION_FULL}, {"refresh", v1::FLOOR_ACTION_REFRESH}};
