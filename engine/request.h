@@ -61,6 +61,8 @@ struct SparseParams {
   // this Jaccard index the next step is sparse; (0, 1]. Without it they are as many as skip says,
   // with it at most as many.
   std::optional<double> switch_overlap;
+
+  friend bool operator==(const SparseParams&, const SparseParams&) = default;
 };
 
 // What an inspected request looks at: see engine/inspection.h. In any order.

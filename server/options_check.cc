@@ -7,6 +7,8 @@
 #include <limits>
 #include <system_error>
 
+#include "engine/presets.h"
+
 namespace sparsed::server {
 namespace {
 
@@ -115,16 +117,42 @@ int32_t ToStep(uint32_t step) {
   return static_cast<int32_t>(std::min(step, kLargest));
 }
 
+// What the request's own options replace.
+engine::SparseParams ReadPreset(const v1::SparseOptions& options, Violations& violations) {
+  const bool sparsed = options.mode() == v1::SPARSE_MODE_SPARSED;
+  switch (options.preset()) {
+    case v1::SPARSE_PRESET_UNSPECIFIED:
+      if (sparsed) return {};
+      return engine::PresetParams(engine::SparsePreset::kBalanced);
+    case v1::SPARSE_PRESET_EXACT:
+      if (sparsed) violations.Add("sparse.preset", "EXACT cannot be used with sparse.mode SPARSED");
+      return engine::PresetParams(engine::SparsePreset::kExact);
+    case v1::SPARSE_PRESET_BALANCED:
+      return engine::PresetParams(engine::SparsePreset::kBalanced);
+    case v1::SPARSE_PRESET_FAST:
+      return engine::PresetParams(engine::SparsePreset::kFast);
+    default:
+      violations.Add("sparse.preset", static_cast<int>(options.preset()), " is no known value");
+      return {};
+  }
+}
+
 // The engine compares the steps with those that there are.
 void ReadRefreshes(const v1::SparseOptions& options, engine::SparseParams& params,
                    Violations& violations) {
+  if (!options.refresh_steps().empty()) {
+    params.refresh_every = 0;
+    params.refresh_until.reset();
+  }
   for (const uint32_t step : options.refresh_steps()) {
     params.refresh_steps.push_back(ToStep(step));
   }
-  if (options.has_refresh_every() && options.refresh_every() == 0) {
-    violations.Add("sparse.refresh_every", "is 0; at least 1 is needed");
+  if (options.has_refresh_every()) {
+    if (options.refresh_every() == 0) {
+      violations.Add("sparse.refresh_every", "is 0; at least 1 is needed");
+    }
+    params.refresh_every = ToStep(options.refresh_every());
   }
-  params.refresh_every = ToStep(options.refresh_every());
   if (!options.has_refresh_until()) return;
   const float until = options.refresh_until();
   if (!(until > 0 && until <= 1)) {
@@ -135,10 +163,12 @@ void ReadRefreshes(const v1::SparseOptions& options, engine::SparseParams& param
 
 void ReadRecall(const v1::SparseOptions& options, engine::SparseParams& params,
                 Violations& violations) {
-  if (options.has_recall_every() && options.recall_every() == 0) {
-    violations.Add("sparse.recall_every", "is 0; at least 1 is needed");
+  if (options.has_recall_every()) {
+    if (options.recall_every() == 0) {
+      violations.Add("sparse.recall_every", "is 0; at least 1 is needed");
+    }
+    params.recall_every = ToStep(options.recall_every());
   }
-  params.recall_every = ToStep(options.recall_every());
   if (options.has_recall_floor()) {
     CheckRange("sparse.recall_floor", options.recall_floor(), 0, 1, violations);
     params.recall_floor = WidenDecimal(options.recall_floor());
@@ -189,7 +219,7 @@ engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t 
 }
 
 engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& violations) {
-  engine::SparseParams params;
+  engine::SparseParams params = ReadPreset(options, violations);
   if (!v1::SparseMode_IsValid(options.mode())) {
     violations.Add("sparse.mode", static_cast<int>(options.mode()), " is no known value");
   } else if (options.mode() == v1::SPARSE_MODE_OFF) {

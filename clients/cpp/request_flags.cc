@@ -21,6 +21,10 @@ const std::map<std::string, v1::SparseMode> kSparseFlagValues = {
 const std::map<std::string, v1::SelectionScale> kScales = {
     {"head-dim", v1::SELECTION_SCALE_HEAD_DIM}, {"n-heads", v1::SELECTION_SCALE_N_HEADS}};
 
+const std::map<std::string, v1::SparsePreset> kPresets = {{"balanced", v1::SPARSE_PRESET_BALANCED},
+                                                          {"exact", v1::SPARSE_PRESET_EXACT},
+                                                          {"fast", v1::SPARSE_PRESET_FAST}};
+
 const std::map<std::string, v1::FloorAction> kFloorActions = {
     {"full", v1::FLOOR_ACTION_FULL}, {"refresh", v1::FLOOR_ACTION_REFRESH}};
 
@@ -127,6 +131,8 @@ void AddRequestFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
   command.add_option("--model", flags.model, "Name of the model (default: the served one)");
   AddSamplingFlags(command, set, flags);
   AddSparseFlag(command, flags.sparse);
+  AddNamed(command, "--preset", flags.preset, kPresets,
+           "What the other sparse options are by default (default balanced, with sparsed none)");
   command.add_option("--skip", flags.skip, "Share of steps in full attention (default 0.2)")
       ->type_name("X");
   command.add_option("--select", flags.select, "Share of key blocks kept per row")->type_name("X");
@@ -179,6 +185,7 @@ v1::GenerateRequest ToRequest(const RequestFlags& flags) {
   for (const std::string& stop : flags.stop) sampling.add_stop(stop);
   v1::SparseOptions& sparse = *request.mutable_sparse();
   if (flags.sparse) sparse.set_mode(*flags.sparse);
+  if (flags.preset) sparse.set_preset(*flags.preset);
   if (flags.skip) sparse.set_skip(*flags.skip);
   if (flags.select) sparse.set_select(*flags.select);
   if (flags.block_size) sparse.set_block_size(*flags.block_size);

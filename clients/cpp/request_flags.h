@@ -31,6 +31,7 @@ struct RequestFlags {
   bool no_stop_at_end = false;
   std::vector<std::string> stop;
   std::optional<v1::SparseMode> sparse;
+  std::optional<v1::SparsePreset> preset;
   std::optional<float> skip;
   std::optional<float> select;
   std::optional<uint32_t> block_size;

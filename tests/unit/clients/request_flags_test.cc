@@ -56,6 +56,7 @@ TEST_CASE("every flag reaches its field") {
                               "--refresh-steps=9,12",
                               "--refresh-every=4",
                               "--refresh-until=0.5",
+                              "--preset=fast",
                               "--recall-every=3",
                               "--recall-floor=0.75",
                               "--below-floor=full",
@@ -96,6 +97,7 @@ TEST_CASE("every flag reaches its field") {
   CHECK(request->sparse().refresh_steps(1) == 12);
   CHECK(request->sparse().refresh_every() == 4);
   CHECK(request->sparse().refresh_until() == 0.5f);
+  CHECK(request->sparse().preset() == v1::SPARSE_PRESET_FAST);
   CHECK(request->sparse().recall_every() == 3);
   CHECK(request->sparse().recall_floor() == 0.75f);
   CHECK(request->sparse().below_floor() == v1::FLOOR_ACTION_FULL);

@@ -2,6 +2,7 @@
 #include <functional>
 #include <limits>
 
+#include "engine/presets.h"
 #include "server/options_check.h"
 #include "tests/unit/server/validate_fixture.h"
 
@@ -35,20 +36,48 @@ TEST_CASE_METHOD(ValidateFixture, "validate: defaults") {
   CHECK(valid.text_options.stop_at_end);
   CHECK(valid.text_options.end_token_ids == std::vector<int32_t>{1, 4});
   const engine::SparseParams& sparse = valid.request.sparse;
-  CHECK(sparse.mode == engine::SparseMode::kAuto);
-  CHECK(sparse.skip == 0.2);
-  CHECK_FALSE(sparse.select.has_value());
-  CHECK_FALSE(sparse.block_size.has_value());
-  CHECK(sparse.scale == engine::SelectionScale::kHeadDim);
-  CHECK(sparse.refresh_steps.empty());
-  CHECK(sparse.refresh_every == 0);
-  CHECK(sparse.recall_every == 0);
-  CHECK_FALSE(sparse.recall_floor.has_value());
-  CHECK_FALSE(sparse.switch_overlap.has_value());
+  CHECK(sparse == engine::PresetParams(engine::SparsePreset::kBalanced));
   CHECK_FALSE(valid.request.sampling.confidence_threshold.has_value());
   CHECK(valid.request.target_ids.empty());
   CHECK(valid.priority == 0);
   CHECK_FALSE(valid.token_confidences);
+}
+
+TEST_CASE_METHOD(ValidateFixture, "validate: a preset is what options are by default") {
+  using engine::PresetParams;
+  using engine::SparsePreset;
+  v1::GenerateRequest request = Good();
+  v1::SparseOptions& sparse = *request.mutable_sparse();
+  const auto read = [&] {
+    CHECK_FALSE(Check(request).has_value());
+    return valid.request.sparse;
+  };
+  sparse.set_preset(v1::SPARSE_PRESET_EXACT);
+  CHECK(read() == PresetParams(SparsePreset::kExact));
+  sparse.set_preset(v1::SPARSE_PRESET_FAST);
+  CHECK(read() == PresetParams(SparsePreset::kFast));
+  sparse.set_mode(v1::SPARSE_MODE_OFF);
+  CHECK(read().mode == engine::SparseMode::kOff);
+
+  sparse.set_mode(v1::SPARSE_MODE_SPARSED);
+  engine::SparseParams expected = PresetParams(SparsePreset::kFast);
+  expected.mode = engine::SparseMode::kSparseD;
+  CHECK(read() == expected);
+  sparse.clear_preset();  // the published method
+  CHECK(read() == engine::SparseParams{.mode = engine::SparseMode::kSparseD});
+
+  sparse.set_preset(v1::SPARSE_PRESET_FAST);
+  sparse.set_select(0.4f);
+  sparse.set_recall_every(3);
+  expected.select = 0.4;
+  expected.recall_every = 3;
+  CHECK(read() == expected);
+  // The preset's refreshes are replaced as a whole.
+  sparse.add_refresh_steps(50);
+  expected.refresh_every = 0;
+  expected.refresh_until.reset();
+  expected.refresh_steps = {50};
+  CHECK(read() == expected);
 }
 
 TEST_CASE_METHOD(ValidateFixture, "validate: the checkpoint's temperature is the default") {
@@ -310,6 +339,12 @@ TEST_CASE_METHOD(ValidateFixture, "validate: each bad option alone is named with
          for (int i = 0; i < 17; ++i) Sampling(r).add_stop(std::string("x"));
        }},
       {"sparse.mode: 9", [](R& r) { Sparse(r).set_mode(static_cast<v1::SparseMode>(9)); }},
+      {"sparse.preset: 4", [](R& r) { Sparse(r).set_preset(static_cast<v1::SparsePreset>(4)); }},
+      {"sparse.preset: EXACT cannot be used with",
+       [](R& r) {
+         Sparse(r).set_mode(v1::SPARSE_MODE_SPARSED);
+         Sparse(r).set_preset(v1::SPARSE_PRESET_EXACT);
+       }},
       {"sparse.skip: nan", [](R& r) { Sparse(r).set_skip(kNan); }},
       {"sparse.skip: 1.5", [](R& r) { Sparse(r).set_skip(1.5f); }},
       {"sparse.select: 0 is", [](R& r) { Sparse(r).set_select(0); }},

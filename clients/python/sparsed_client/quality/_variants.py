@@ -52,7 +52,8 @@ def check_options(options: Mapping[str, Any], where: str) -> Options:
 
 
 def _is_of_sparsed(name: str) -> bool:
-    return name in OPTION_TABLE and OPTION_TABLE[name][0] == "sparse"
+    # A preset is for auto, too.
+    return name != "preset" and name in OPTION_TABLE and OPTION_TABLE[name][0] == "sparse"
 
 
 def request_options(options: Mapping[str, Any], gen_length: int) -> Options:
