@@ -43,6 +43,7 @@ struct SparseParams {
   std::optional<double> select;       // rho; default 0.5 up to 1,024 tokens, 0.3 above; (0, 1]
   std::optional<int32_t> block_size;  // B: 32, 64 or 128; default by length
   SelectionScale scale = SelectionScale::kHeadDim;
+  bool isolated = true;  // prompt and canvas columns are ranked apart; false: all alike
   // Steps that select the pattern anew, each above the one that selects it first and below T, in
   // any order; or every so many steps after that one, while they are in the first refresh_until of
   // T.

@@ -206,6 +206,7 @@ engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& vi
     }
     params.block_size = static_cast<int32_t>(size);
   }
+  params.isolated = !options.has_isolated() || options.isolated();
   ReadRefreshes(options, params, violations);
   ReadRecall(options, params, violations);
   if (options.has_switch_overlap()) {

@@ -130,6 +130,8 @@ void AddRequestFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
       ->type_name("N");
   AddNamed(command, "--scale", flags.scale, kScales,
            "Scale of the scores when blocks are chosen (default head-dim)");
+  command.add_flag("--no-isolation", flags.not_isolated,
+                   "Choose among the blocks of prompt and canvas together");
   AddAdaptiveFlags(command, flags);
   command.add_option("--priority", flags.priority, "Higher is served first (default 0)")
       ->type_name("N");
@@ -178,6 +180,7 @@ v1::GenerateRequest ToRequest(const RequestFlags& flags) {
   if (flags.recall_floor) sparse.set_recall_floor(*flags.recall_floor);
   if (flags.below_floor) sparse.set_below_floor(*flags.below_floor);
   if (flags.switch_overlap) sparse.set_switch_overlap(*flags.switch_overlap);
+  if (flags.not_isolated) sparse.set_isolated(false);
   if (flags.priority) request.set_priority(*flags.priority);
   request.set_request_id(flags.request_id);
   request.set_token_confidences(flags.token_confidences);

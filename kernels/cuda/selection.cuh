@@ -125,8 +125,9 @@ __device__ void Select(const AttentionItemRange& s, const Item& item, const Sele
   // Importances are copied out as rows of the blocks asked for.
   const int first_asked = s.first_tile * kItemRows / s.block_size;
   const int asked = min(s.num_tiles * kItemRows / s.block_size, n - first_asked);
+  const int sides = s.first_canvas_block < n ? 2 : 1;
 #pragma unroll 1  // as most loops here: registers are few beside the Hopper kernel's consumers
-  for (int side = 0; side < 2; ++side) {
+  for (int side = 0; side < sides; ++side) {
     const int first = side == 0 ? 0 : s.first_canvas_block;
     Importances<kThreads>(s, item, first, space, barrier);
     float* copy = side == 0 ? s.importance : s.canvas_importance;

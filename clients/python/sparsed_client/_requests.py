@@ -55,6 +55,7 @@ class Options(TypedDict, total=False):
     recall_floor: float | None
     below_floor: str | None
     switch_overlap: float | None
+    isolated: bool | None
     # GenerateRequest
     model: str | None
     request_id: str | None

@@ -29,6 +29,7 @@ TEST_CASE("what is not given is not sent") {
   CHECK_FALSE(request->sampling().has_seed());
   CHECK_FALSE(request->sampling().has_stop_at_end());
   CHECK_FALSE(request->sparse().has_skip());
+  CHECK_FALSE(request->sparse().has_isolated());
   CHECK(request->sparse().mode() == v1::SPARSE_MODE_UNSPECIFIED);
   CHECK_FALSE(request->has_priority());
 }
@@ -56,6 +57,7 @@ TEST_CASE("every flag reaches its field") {
                               "--recall-floor=0.75",
                               "--below-floor=full",
                               "--switch-overlap=0.8",
+                              "--no-isolation",
                               "--priority=-3",
                               "--request-id=r1",
                               "--model=nano",
@@ -96,6 +98,7 @@ TEST_CASE("every flag reaches its field") {
   CHECK(request->sparse().recall_floor() == 0.75f);
   CHECK(request->sparse().below_floor() == v1::FLOOR_ACTION_FULL);
   CHECK(request->sparse().switch_overlap() == 0.8f);
+  CHECK((request->sparse().has_isolated() && !request->sparse().isolated()));
   CHECK(request->priority() == -3);
   CHECK(request->request_id() == "r1");
   CHECK(request->model() == "nano");

@@ -391,5 +391,48 @@ TEST_CASE("patterns built on the device follow float64 importances") {
   }
 }
 
+// The bits of the `keep` largest of values[0, count), ties to the lower column.
+std::vector<bool> Best(const float* values, int count, int keep) {
+  std::vector<int> order(count);
+  for (int i = 0; i < count; ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return values[a] > values[b]; });
+  std::vector<bool> best(count, false);
+  for (int i = 0; i < keep; ++i) best[order[i]] = true;
+  return best;
+}
+
+TEST_CASE("on the device all columns are ranked together where there is no canvas side") {
+  const bool portable = GENERATE(false, true);
+  const auto device = Device(portable);
+  if (!device) return;
+  for (const Shape& shape : {Shape{4, 2, 128}, Shape{3, 3, 64}}) {
+    for (const int block : {32, 64, 128}) {
+      for (const float ratio : {1.0f, 1.7f}) {
+        const int tokens = 3000;  // beyond 64 columns with the smallest blocks
+        const int n = (tokens + block - 1) / block;
+        Batch batch(*device, shape, {{tokens, AttentionMode::kFullSelect, block, n, n / 3 + 1, 0}},
+                    78);
+        const size_t rows = static_cast<size_t>(shape.heads * n);
+        const Buffer importance = Upload(*device, std::vector<float>(rows * n, -1));
+        batch.ratio = ratio;
+        batch.importance = importance.as<float>();
+        batch.Run();
+        const auto got = Download<float>(*device, importance.data(), rows * n);
+        const auto bits = Download<uint64_t>(*device, batch.masks[0].bits,
+                                             static_cast<size_t>(batch.masks[0].Bytes() / 8));
+        const int words = (n + 63) / 64;
+        for (size_t row = 0; row < rows; ++row) {
+          INFO("portable " << portable << " dim " << shape.head_dim << " block " << block
+                           << " ratio " << ratio << " row " << row);
+          const std::vector<bool> best = Best(&got[row * n], n, n / 3 + 1);
+          for (int j = 0; j < n; ++j) {
+            REQUIRE((bits[row * words + j / 64] >> (j % 64) & 1) == (best[j] ? 1u : 0u));
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sparsed::kernels

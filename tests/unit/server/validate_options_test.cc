@@ -45,6 +45,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: defaults") {
   CHECK(sparse.recall_every == 0);
   CHECK_FALSE(sparse.recall_floor.has_value());
   CHECK_FALSE(sparse.switch_overlap.has_value());
+  CHECK(sparse.isolated);
   CHECK(valid.priority == 0);
   CHECK_FALSE(valid.token_confidences);
 }
@@ -108,6 +109,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   sparse.set_recall_floor(0.9f);
   sparse.set_below_floor(v1::FLOOR_ACTION_FULL);
   sparse.set_switch_overlap(0.7f);
+  sparse.set_isolated(false);
   request.set_request_id("a-b_c~1");
   request.set_priority(-3);
   request.set_token_confidences(true);
@@ -132,6 +134,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   CHECK(valid.request.sparse.recall_floor == 0.9);
   CHECK(valid.request.sparse.below_floor == engine::FloorAction::kFull);
   CHECK(valid.request.sparse.switch_overlap == 0.7);
+  CHECK_FALSE(valid.request.sparse.isolated);
   CHECK(valid.priority == -3);
   CHECK(valid.token_confidences);
 }
