@@ -62,6 +62,7 @@ SparsePlan PlanSparse(const Request& request, const ModelInfo& model) {
       std::min(CeilDiv(request.canvas.front(), plan.block_size), plan.num_blocks - 1);
   plan.keep_prompt = Quota(plan.num_blocks, plan.select);
   plan.isolated = params.isolated;
+  plan.budgets = params.budgets;
   if (plan.isolated) {
     plan.keep_canvas = Quota(plan.num_blocks - plan.first_canvas_block, plan.select);
   }

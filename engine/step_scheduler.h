@@ -27,7 +27,8 @@ struct SparsePlan {
   int32_t keep_prompt = 0;  // min(int(n rho) + 1, n)
   // min(int(n2 rho) + 1, n2), n2 = n - first_canvas_block; 0 where not isolated
   int32_t keep_canvas = 0;
-  float scale = 0;          // of the scores in the selection softmax
+  HeadBudgets budgets = HeadBudgets::kUniform;  // kByMass: both are means over layers and heads
+  float scale = 0;                              // of the scores in the selection softmax
   // Steps that select anew: those listed, ascending; and each refresh_every steps after
   // select_step, below refresh_end (refresh_every 0: none).
   std::vector<int32_t> refresh_steps;

@@ -91,6 +91,9 @@ struct BlockSelection {
   int32_t keep_prompt = 0;         // in [1, nKV]
   int32_t keep_canvas = 0;         // in [1, nKV - first_canvas_block]; 0 where that is 0
   float scale = 0;                 // of the scores in the selection softmax
+  // Where not null, in the backend's memory: [H, 2], the keep_prompt and keep_canvas of each head
+  // in place of those above, in the same limits.
+  const int32_t* head_counts = nullptr;
   // Where not null, in the backend's memory, the importances themselves, for those who look at
   // them: [H, nQ, nKV] and [H, nQ, nKV - first_canvas_block]; nQ is of the queries asked for.
   float* importance = nullptr;

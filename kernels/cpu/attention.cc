@@ -26,11 +26,14 @@ absl::Status CheckSelection(const AttentionSequence& sequence) {
     return ShapeError("Attention", "selection.first_canvas_block must be in [0, num_blocks]");
   }
   const int32_t canvas_blocks = blocks - selection.first_canvas_block;
-  if (selection.keep_prompt < 1 || selection.keep_prompt > blocks) {
-    return ShapeError("Attention", "selection.keep_prompt must be in [1, num_blocks]");
-  }
-  if (selection.keep_canvas < std::min(1, canvas_blocks) || selection.keep_canvas > canvas_blocks) {
-    return ShapeError("Attention", "selection.keep_canvas must be in [1, canvas blocks]");
+  for (int32_t head = 0; head < sequence.mask.num_heads; ++head) {
+    const BlockSelection own = SelectionOfHead(selection, head);
+    if (own.keep_prompt < 1 || own.keep_prompt > blocks) {
+      return ShapeError("Attention", "selection.keep_prompt must be in [1, num_blocks]");
+    }
+    if (own.keep_canvas < std::min(1, canvas_blocks) || own.keep_canvas > canvas_blocks) {
+      return ShapeError("Attention", "selection.keep_canvas must be in [1, canvas blocks]");
+    }
   }
   if (!(selection.scale > 0)) return ShapeError("Attention", "selection.scale must be positive");
   return absl::OkStatus();

@@ -142,6 +142,13 @@ def test_sparse_attention_that_adapts_says_what_it_did(client):
     usage = adaptive(client, recall_every=2, recall_floor=1, below_floor=g.FLOOR_ACTION_FULL).usage
     assert (usage.full_steps, usage.select_steps, usage.sparse_steps) == (13, 1, 2)
 
+    by_mass = adaptive(client, budgets=g.HEAD_BUDGETS_BY_MASS)
+    assert abs(by_mass.sparse.density - plain.sparse.density) < 0.02 * plain.sparse.density
+    assert by_mass.sparse.mask_cache_bytes > plain.sparse.mask_cache_bytes
+    together = adaptive(client, isolated=False)
+    assert together.sparse.density != plain.sparse.density
+    assert together.sparse.mask_cache_bytes == plain.sparse.mask_cache_bytes
+
     switched = adaptive(client, skip=0.5, switch_overlap=0.01)
     assert switched.sparse.first_sparse_step == 2
     assert (switched.usage.full_steps, switched.usage.select_steps) == (0, 2)

@@ -58,6 +58,7 @@ TEST_CASE("every flag reaches its field") {
                               "--below-floor=full",
                               "--switch-overlap=0.8",
                               "--no-isolation",
+                              "--budgets=by-mass",
                               "--priority=-3",
                               "--request-id=r1",
                               "--model=nano",
@@ -99,6 +100,7 @@ TEST_CASE("every flag reaches its field") {
   CHECK(request->sparse().below_floor() == v1::FLOOR_ACTION_FULL);
   CHECK(request->sparse().switch_overlap() == 0.8f);
   CHECK((request->sparse().has_isolated() && !request->sparse().isolated()));
+  CHECK(request->sparse().budgets() == v1::HEAD_BUDGETS_BY_MASS);
   CHECK(request->priority() == -3);
   CHECK(request->request_id() == "r1");
   CHECK(request->model() == "nano");

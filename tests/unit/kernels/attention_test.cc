@@ -221,6 +221,15 @@ TEST_CASE("arguments that do not fit are refused by name") {
     sequence.selection.first_canvas_block = 5;
     CHECK(error(sequence).find("first_canvas_block") != std::string::npos);
   }
+  SECTION("counts of one head that are out of their limits") {
+    sequence.mode = AttentionMode::kFullSelect;
+    sequence.selection = {.first_canvas_block = 2, .keep_prompt = 1, .keep_canvas = 1, .scale = 1};
+    std::vector<int32_t> counts = {4, 2, 5, 2};
+    sequence.selection.head_counts = counts.data();
+    CHECK(error(sequence).find("keep_prompt") != std::string::npos);
+    counts = {4, 2, 4, 0};
+    CHECK(error(sequence).find("keep_canvas") != std::string::npos);
+  }
   SECTION("head_dim") {
     problem.params.head_dim = 24;
     CHECK(error(sequence).find("head_dim") != std::string::npos);

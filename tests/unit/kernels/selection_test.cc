@@ -114,6 +114,38 @@ TEST_CASE("importances and patterns match two double-precision softmaxes") {
   }
 }
 
+TEST_CASE("each head keeps its own counts, where it has some") {
+  const bool isolated = GENERATE(true, false);
+  const int64_t tokens = 420;
+  const int32_t blocks = 14;
+  Problem problem(tokens, kHeads, 1, 64, 55);
+  BlockSelection selection;
+  selection.first_canvas_block = isolated ? 9 : blocks;
+  selection.keep_prompt = 3;
+  selection.keep_canvas = isolated ? 2 : 0;
+  selection.scale = problem.params.scale;
+  std::vector<int32_t> counts = {1, 5, 14, 1, 6, 3};
+  if (!isolated) counts = {1, 0, 14, 0, 6, 0};
+  const Selected same(problem, 32, selection, SupportedIsas().back());
+  selection.head_counts = counts.data();
+  const Selected own(problem, 32, selection, SupportedIsas().back());
+  CHECK(SameBits(own.importance, same.importance));
+  const auto canvas_blocks = static_cast<size_t>(blocks - selection.first_canvas_block);
+  for (size_t head = 0; head < kHeads; ++head) {
+    BlockSelection of_head = selection;
+    of_head.keep_prompt = counts[2 * head];
+    of_head.keep_canvas = counts[2 * head + 1];
+    for (size_t row = head * blocks; row < (head + 1) * blocks; ++row) {
+      uint64_t expected = 0;
+      std::vector<int32_t> order;
+      SelectBlocks(of_head, std::span(own.importance).subspan(row * blocks, blocks),
+                   std::span(own.canvas).subspan(row * canvas_blocks, canvas_blocks), &expected,
+                   order);
+      CHECK(own.mask.bits[row] == expected);
+    }
+  }
+}
+
 TEST_CASE("the output of a selecting pass is the full pass, bit for bit") {
   const int64_t tokens = GENERATE(1, 33, 300);
   Problem problem(tokens, kHeads, 1, 64, 61);

@@ -46,6 +46,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: defaults") {
   CHECK_FALSE(sparse.recall_floor.has_value());
   CHECK_FALSE(sparse.switch_overlap.has_value());
   CHECK(sparse.isolated);
+  CHECK(sparse.budgets == engine::HeadBudgets::kUniform);
   CHECK(valid.priority == 0);
   CHECK_FALSE(valid.token_confidences);
 }
@@ -110,6 +111,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   sparse.set_below_floor(v1::FLOOR_ACTION_FULL);
   sparse.set_switch_overlap(0.7f);
   sparse.set_isolated(false);
+  sparse.set_budgets(v1::HEAD_BUDGETS_BY_MASS);
   request.set_request_id("a-b_c~1");
   request.set_priority(-3);
   request.set_token_confidences(true);
@@ -135,6 +137,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   CHECK(valid.request.sparse.below_floor == engine::FloorAction::kFull);
   CHECK(valid.request.sparse.switch_overlap == 0.7);
   CHECK_FALSE(valid.request.sparse.isolated);
+  CHECK(valid.request.sparse.budgets == engine::HeadBudgets::kByMass);
   CHECK(valid.priority == -3);
   CHECK(valid.token_confidences);
 }
@@ -250,6 +253,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: each bad option alone is named with
       {"sparse.recall_floor: nan", [](R& r) { Sparse(r).set_recall_floor(kNan); }},
       {"sparse.switch_overlap: 0 is", [](R& r) { Sparse(r).set_switch_overlap(0); }},
       {"sparse.switch_overlap: 1.5", [](R& r) { Sparse(r).set_switch_overlap(1.5f); }},
+      {"sparse.budgets: 3", [](R& r) { Sparse(r).set_budgets(static_cast<v1::HeadBudgets>(3)); }},
       {"sparse.below_floor: 7",
        [](R& r) { Sparse(r).set_below_floor(static_cast<v1::FloorAction>(7)); }},
       {"sparse.below_floor: is for recall_floor",

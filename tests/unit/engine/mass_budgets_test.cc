@@ -1,0 +1,449 @@
+// Budgets by covered mass: how they are split, what they keep of a total, and when they are made.
+#include "engine/mass_budgets.h"
+
+#include <algorithm>
+#include <bit>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <utility>
+
+#include "tests/testing/forwarding_backend.h"
+#include "tests/unit/engine/tiny_engine.h"
+#include "tests/unit/kernels/attention_oracle.h"
+
+namespace sparsed::engine {
+namespace {
+
+constexpr int32_t kBudgetBlockSize = 32;
+constexpr int32_t kBudgetBlocks = 14;
+constexpr int32_t kBudgetTokens = 432;  // the last block is half full
+
+// Selects at step 4. Canvas positions in several tiles.
+Request BudgetRequest() {
+  Request request = MakeTinyRequest(kBudgetTokens - 160, 160, 16, 160);
+  for (int32_t i = 0; i < kBudgetTokens; ++i) request.ids[i] = 6 + i * 37 % 120;
+  for (int32_t i = 0; i < 32; ++i) request.canvas[i] = 176 + 3 * i;
+  for (const int32_t position : request.canvas) request.ids[position] = 5;
+  request.sampling.seed = 11;
+  request.sparse.mode = SparseMode::kSparseD;
+  request.sparse.block_size = kBudgetBlockSize;
+  request.sparse.select = 0.25;
+  request.sparse.budgets = HeadBudgets::kByMass;
+  return request;
+}
+
+double MassOf(std::span<const MassCurve> curves, std::span<const int32_t> counts) {
+  double mass = 0;
+  for (size_t i = 0; i < curves.size(); ++i) mass += curves[i][counts[i]];
+  return mass;
+}
+
+// The most that `left` columns beyond the `least` of each can cover, tried one head after another.
+double BestMass(std::span<const MassCurve> curves, int32_t least, int64_t left) {
+  std::vector<double> best(left + 1, -1);
+  best[0] = 0;
+  for (const MassCurve& curve : curves) {
+    std::vector<double> next(left + 1, -1);
+    for (int64_t used = 0; used <= left; ++used) {
+      for (int64_t own = 0; own <= used && least + own < std::ssize(curve); ++own) {
+        if (best[used - own] < 0) continue;
+        next[used] = std::max(next[used], best[used - own] + curve[least + own]);
+      }
+    }
+    best = std::move(next);
+  }
+  return best[left];
+}
+
+// Curves of falling steps, of heads between sharp and flat.
+std::vector<MassCurve> RandomCurves(size_t heads, int32_t n, std::mt19937& random) {
+  std::vector<MassCurve> curves;
+  for (size_t head = 0; head < heads; ++head) {
+    const double decay = std::uniform_real_distribution<>(0.3, 1.0)(random);
+    MassCurve curve(n + 1, 0);
+    double step = std::uniform_real_distribution<>(0.5, 1.0)(random);
+    for (int32_t k = 0; k < n; ++k, step *= decay) curve[k + 1] = curve[k] + step;
+    curves.push_back(std::move(curve));
+  }
+  return curves;
+}
+
+// What a tile that was drawn gives the oracle: of one layer.
+struct MeasuredTile {
+  int64_t first_block = 0;
+  int64_t end_block = 0;
+  int64_t num_queries = 0;
+  kernels::OracleImportance importances;
+};
+
+// Keeps what every measure is made of, the importances where they are wanted. In these tests
+// nothing else selects for some queries alone.
+class TileOracleBackend : public testing::ForwardingBackend {
+ public:
+  TileOracleBackend(std::unique_ptr<kernels::Backend> inner, bool wants_importances,
+                    std::vector<MeasuredTile>* tiles)
+      : ForwardingBackend(std::move(inner)), wants_importances_(wants_importances), tiles_(tiles) {}
+
+  absl::Status Attention(const kernels::AttentionParams& params) override {
+    for (kernels::AttentionSequence sequence : params.sequences) {
+      if (sequence.mode != kernels::AttentionMode::kFullSelect || !sequence.queries) continue;
+      const int64_t first = sequence.queries->first_token;
+      const int64_t end = first + sequence.queries->num_tokens;
+      sequence.queries.reset();
+      MeasuredTile& tile = tiles_->emplace_back();
+      tile.first_block = first / kBudgetBlockSize;
+      tile.end_block = (end + kBudgetBlockSize - 1) / kBudgetBlockSize;
+      tile.num_queries = end - first;
+      if (wants_importances_) tile.importances = kernels::OracleImportances(params, sequence);
+    }
+    return ForwardingBackend::Attention(params);
+  }
+
+ private:
+  const bool wants_importances_;
+  std::vector<MeasuredTile>* const tiles_;
+};
+
+// The mass of all columns among the k best by `rank` of one row.
+double OracleMass(std::span<const double> mass, std::span<const double> rank, int32_t first,
+                  int32_t end, int32_t k) {
+  std::vector<int32_t> order(rank.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [rank](int32_t a, int32_t b) { return rank[a] > rank[b]; });
+  double sum = 0;
+  for (int32_t i = 0; i < k; ++i) {
+    if (first + order[i] < end) sum += mass[first + order[i]];
+  }
+  return sum;
+}
+
+// What these counts cover of the tiles' attention, of all layers and heads, by query.
+double CoveredMass(std::span<const MeasuredTile> tiles, std::span<const HeadCounts> counts,
+                   int32_t first_canvas_block) {
+  const int32_t n = kBudgetBlocks;
+  const int32_t canvas = n - first_canvas_block;
+  const size_t heads = counts.size() / tiles.size();
+  double mass = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const MeasuredTile& tile = tiles[i / heads];
+    for (int64_t block = tile.first_block; block < tile.end_block; ++block) {
+      const int64_t row = static_cast<int64_t>(i % heads) * n + block;
+      const auto all = std::span(tile.importances.full).subspan(row * n, n);
+      const auto side = std::span(tile.importances.canvas).subspan(row * canvas, canvas);
+      const double covered = OracleMass(all, all, 0, first_canvas_block, counts[i].prompt) +
+                             OracleMass(all, side, first_canvas_block, n, counts[i].canvas);
+      mass += covered / static_cast<double>(tile.num_queries);
+    }
+  }
+  return mass;
+}
+
+// Runs up to and with step `last`; the sequence.
+const Sequence& RunThrough(Engine& engine, SequenceId id, int32_t last) {
+  while (engine.Find(id)->next_step <= last) REQUIRE(engine.Step().ok());
+  return *engine.Find(id);
+}
+
+}  // namespace
+
+TEST_CASE("Columns go where they cover most, and not one is lost") {
+  std::mt19937 random(5);
+  for (int trial = 0; trial < 50; ++trial) {
+    const int32_t n = 1 + static_cast<int32_t>(random() % 24);
+    const int32_t uniform = 1 + static_cast<int32_t>(random() % n);
+    const std::vector<MassCurve> curves = RandomCurves(1 + random() % 5, n, random);
+    CAPTURE(trial, n, uniform, curves.size());
+    const std::vector<int32_t> counts = SplitColumns(curves, uniform);
+    const int32_t least = std::max(1, uniform / 10);
+    const auto heads = static_cast<int64_t>(curves.size());
+    REQUIRE(std::accumulate(counts.begin(), counts.end(), int64_t{0}) == heads * uniform);
+    for (const int32_t count : counts) REQUIRE((count >= least && count <= n));
+    REQUIRE(MassOf(curves, counts) ==
+            Approx(BestMass(curves, least, heads * (uniform - least))).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("A split covers no less than equal shares, whatever the curves, and in large parts too") {
+  std::mt19937 random(6);
+  int better = 0;
+  for (int trial = 0; trial < 100; ++trial) {
+    const int32_t n = 1 + static_cast<int32_t>(random() % 700);
+    const int32_t uniform = 1 + static_cast<int32_t>(random() % n);
+    std::vector<MassCurve> curves = RandomCurves(1 + random() % 8, n, random);
+    for (MassCurve& curve : curves) {
+      // Steps in any order, some of them nothing: as where the best columns are the canvas side's.
+      std::adjacent_difference(curve.begin(), curve.end(), curve.begin());
+      for (double& step : curve) step = random() % 3 == 0 ? 0 : step;
+      if (random() % 2 == 0) std::shuffle(curve.begin() + 1, curve.end(), random);
+      curve[0] = 0;
+      std::partial_sum(curve.begin(), curve.end(), curve.begin());
+    }
+    CAPTURE(trial, n, uniform, curves.size());
+    const std::vector<int32_t> counts = SplitColumns(curves, uniform);
+    const auto heads = static_cast<int64_t>(curves.size());
+    REQUIRE(std::accumulate(counts.begin(), counts.end(), int64_t{0}) == heads * uniform);
+    for (const int32_t count : counts) REQUIRE((count >= 1 && count <= n));
+    const double equal = MassOf(curves, std::vector<int32_t>(curves.size(), uniform));
+    REQUIRE(MassOf(curves, counts) >= equal * (1 - 1e-12));
+    if (MassOf(curves, counts) > equal * 1.01) ++better;
+  }
+  REQUIRE(better > 30);
+}
+
+TEST_CASE("Heads that are alike keep the same") {
+  MassCurve line(201, 0);
+  for (int32_t k = 0; k <= 200; ++k) line[k] = k * 0.125;
+  for (const int32_t uniform : {1, 9, 10, 100, 200}) {
+    const std::vector<MassCurve> curves(7, line);
+    std::vector<int32_t> counts = SplitColumns(curves, uniform);
+    REQUIRE(std::accumulate(counts.begin(), counts.end(), 0) == 7 * uniform);
+    const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
+    REQUIRE(*most - *least <= 200 / 64);
+  }
+}
+
+TEST_CASE("A head behind steps that give nothing is found") {
+  MassCurve late = {0, 0, 0, 0, 9, 9, 9, 9, 9};
+  MassCurve flat = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+  REQUIRE(SplitColumns(std::vector<MassCurve>{flat, late}, 3) == std::vector<int32_t>{2, 4});
+}
+
+TEST_CASE("By mass a request keeps as much as with equal shares, and covers more of what it saw") {
+  const bool isolated = GENERATE(true, false);
+  const SelectionScale scale = GENERATE(SelectionScale::kHeadDim, SelectionScale::kNumHeads);
+  CAPTURE(isolated, scale);
+  std::vector<MeasuredTile> tiles;
+  auto cpu = kernels::CreateBackend({"cpu", 2});
+  REQUIRE(cpu.ok());
+  auto engine = MakeTinyEngine(std::make_unique<TileOracleBackend>(*std::move(cpu), true, &tiles));
+  Request request = BudgetRequest();
+  request.sparse.isolated = isolated;
+  request.sparse.scale = scale;
+  const SequenceId id = engine->Start(request).value();
+  const Sequence& sequence = RunThrough(*engine, id, 3);
+  const auto layers = static_cast<size_t>(engine->model_info().num_layers);
+  REQUIRE(tiles.size() == layers);
+  const std::vector<HeadCounts> counts = sequence.head_counts;
+  REQUIRE(counts.size() == layers * engine->model_info().num_heads);
+
+  const kernels::BlockSelection uniform = SelectionOf(sequence.plan);
+  const std::vector<HeadCounts> equal(counts.size(), {uniform.keep_prompt, uniform.keep_canvas});
+  REQUIRE(counts != equal);
+  int64_t prompt = 0;
+  int64_t canvas = 0;
+  for (const HeadCounts& count : counts) {
+    prompt += count.prompt;
+    canvas += count.canvas;
+  }
+  REQUIRE(prompt == std::ssize(counts) * uniform.keep_prompt);
+  REQUIRE(canvas == std::ssize(counts) * uniform.keep_canvas);
+  REQUIRE(CoveredMass(tiles, counts, uniform.first_canvas_block) >
+          CoveredMass(tiles, equal, uniform.first_canvas_block));
+
+  // The step that selects does so by these counts, in every row.
+  RunThrough(*engine, id, 4);
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const auto heads = static_cast<size_t>(engine->model_info().num_heads);
+    const kernels::BlockMaskView mask = sequence.masks->Layer(0, static_cast<int32_t>(i / heads));
+    for (int32_t row = 0; row < kBudgetBlocks; ++row) {
+      const uint64_t bits = mask.Row(static_cast<int64_t>(i % heads), row)[0];
+      const uint64_t prompt_side = (uint64_t{1} << uniform.first_canvas_block) - 1;
+      REQUIRE(std::popcount(bits & ~prompt_side) == counts[i].canvas);
+      REQUIRE(std::popcount(bits & prompt_side) <= counts[i].prompt);
+      if (!isolated) REQUIRE(std::popcount(bits) == counts[i].prompt);
+    }
+  }
+  request.sparse.budgets = HeadBudgets::kUniform;
+  const double density = sequence.density;
+  engine->Remove(id);
+  const SequenceId plain = engine->Start(request).value();
+  const double plain_density = RunThrough(*engine, plain, 4).density;
+  REQUIRE(density == Approx(plain_density).epsilon(isolated ? 0.01 : 0));
+}
+
+TEST_CASE("Mass is measured before each planned selection, and only then") {
+  std::vector<MeasuredTile> tiles;
+  auto cpu = kernels::CreateBackend({"cpu", 2});
+  REQUIRE(cpu.ok());
+  auto engine = MakeTinyEngine(std::make_unique<TileOracleBackend>(*std::move(cpu), false, &tiles));
+  struct Row {
+    std::function<void(SparseParams&)> change;
+    std::vector<int32_t> steps;  // that measure
+  };
+  const std::vector<Row> rows = {
+      {[](SparseParams&) {}, {3}},
+      {[](SparseParams& sparse) { sparse.skip = 0; }, {0}},
+      {[](SparseParams& sparse) {
+         sparse.refresh_steps = {5, 9, 15};
+       },
+       {3, 4, 8, 14}},
+      {[](SparseParams& sparse) {
+         sparse.refresh_every = 4;
+         sparse.refresh_until = 1;
+       },
+       {3, 7, 11}},  // none for a step 16
+      // The fourth step is the last that selects in any case.
+      {[](SparseParams& sparse) { sparse.switch_overlap = 1; }, {0, 1, 2, 3}},
+      // Steps 0 and 1 agree enough, and step 2 is sparse.
+      {[](SparseParams& sparse) { sparse.switch_overlap = 0.001; }, {0, 1}},
+      {[](SparseParams& sparse) { sparse.mode = SparseMode::kOff; }, {}},
+  };
+  for (size_t i = 0; i < rows.size(); ++i) {
+    CAPTURE(i);
+    Request request = BudgetRequest();
+    rows[i].change(request.sparse);
+    const SequenceId id = engine->Start(request).value();
+    std::vector<int32_t> measuring;
+    while (!engine->Find(id)->finished) {
+      tiles.clear();
+      const auto steps = engine->Step();
+      REQUIRE(steps.ok());
+      if (!tiles.empty()) measuring.push_back(steps->front().step);
+    }
+    REQUIRE(measuring == rows[i].steps);
+    engine->Remove(id);
+  }
+}
+
+TEST_CASE("A refresh for the recall selects by the mass that was measured last") {
+  auto engine = MakeTinyCpuEngine(2);
+  Request request = BudgetRequest();
+  request.sparse.recall_every = 1;
+  request.sparse.recall_floor = 1.0;
+  const SequenceId id = engine->Start(request).value();
+  const std::vector<HeadCounts> counts = RunThrough(*engine, id, 4).head_counts;
+  REQUIRE_FALSE(counts.empty());
+  const Sequence& sequence = RunThrough(*engine, id, 6);  // step 5 is below, 6 selects
+  REQUIRE(sequence.counts.select == 2);
+  REQUIRE(sequence.head_counts == counts);
+}
+
+TEST_CASE("By mass a request gives the same alone and in company") {
+  auto engine = MakeTinyCpuEngine(2);
+  std::vector<Request> requests(4, BudgetRequest());
+  requests[1].sampling.cfg_scale = 1;
+  requests[1].sparse.refresh_steps = {6, 9};
+  requests[2].sparse.isolated = false;
+  requests[2].sparse.switch_overlap = 0.5;
+  requests[3].sparse.budgets = HeadBudgets::kUniform;
+  const std::vector<Outcome> together = RunBatch(*engine, requests);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    CAPTURE(i);
+    REQUIRE(RunAlone(*engine, requests[i]) == together[i]);
+  }
+  REQUIRE(together[0].confidences != together[3].confidences);
+}
+
+TEST_CASE("The pass without the prompt keeps the same in every head") {
+  auto engine = MakeTinyCpuEngine(2);
+  Request request = BudgetRequest();
+  request.sampling.cfg_scale = 1;
+  request.sparse.isolated = false;
+  const SequenceId id = engine->Start(request).value();
+  const Sequence& sequence = RunThrough(*engine, id, 4);
+  int other = 0;
+  for (int32_t layer = 0; layer < engine->model_info().num_layers; ++layer) {
+    for (int32_t head = 0; head < engine->model_info().num_heads; ++head) {
+      const int kept = std::popcount(sequence.masks->Layer(0, layer).Row(head, 0)[0]);
+      if (kept != sequence.plan.keep_prompt) ++other;
+      REQUIRE(std::popcount(sequence.masks->Layer(1, layer).Row(head, 0)[0]) ==
+              sequence.plan.keep_prompt);
+    }
+  }
+  REQUIRE(other > 0);
+}
+
+TEST_CASE("With select ratio 1 budgets by mass keep everything") {
+  auto engine = MakeTinyCpuEngine(2);
+  Request request = BudgetRequest();
+  request.sparse.select = 1.0;
+  const Outcome sparse = RunAlone(*engine, request);
+  REQUIRE(sparse.density == 1.0);
+  request.sparse.mode = SparseMode::kOff;
+  REQUIRE(sparse == RunAlone(*engine, request));
+}
+
+TEST_CASE("An inspection shows what budgets by mass select") {
+  auto engine = MakeTinyCpuEngine(2);
+  Request request = BudgetRequest();
+  request.inspect = InspectParams{{}, {}, {2, 6}, false};
+  const SequenceId id = engine->Start(request).value();
+  int inspected = 0;
+  while (!engine->Find(id)->finished) {
+    const auto steps = engine->Step();
+    REQUIRE(steps.ok());
+    const Sequence& sequence = *engine->Find(id);
+    for (const InspectedHead& head : steps->front().inspected.heads) {
+      CAPTURE(steps->front().step, head.layer, head.head);
+      ++inspected;
+      const size_t at = head.layer * engine->model_info().num_heads + head.head;
+      const int32_t canvas =
+          steps->front().step < 4 ? sequence.plan.keep_canvas : sequence.head_counts[at].canvas;
+      REQUIRE(std::popcount(head.kept[0] >> sequence.plan.first_canvas_block) == canvas);
+      if (steps->front().step != 4) continue;
+      const uint64_t* row = sequence.masks->Layer(0, head.layer).Row(head.head, 0);
+      REQUIRE(std::equal(head.kept.begin(), head.kept.end(), row));
+    }
+  }
+  REQUIRE(inspected == 3 * engine->model_info().num_layers * engine->model_info().num_heads);
+}
+
+TEST_CASE("What budgets by mass take is reserved, and freed with the sequence") {
+  FakeEngine fake = MakeTinyFakeEngine();
+  const uint64_t base = fake.backend->Info().allocated_bytes;
+  Request request = BudgetRequest();
+  request.sparse.budgets = HeadBudgets::kUniform;
+  const int64_t plain = fake.engine->Estimate(request).mask_cache_bytes;
+  request.sparse.budgets = HeadBudgets::kByMass;
+  const int64_t need = fake.engine->Estimate(request).mask_cache_bytes;
+  const int64_t canvas =
+      kBudgetBlocks - PlanSparse(request, fake.engine->model_info()).first_canvas_block;
+  // A pattern of 2 heads of 14 rows of a word in whole lines, for each of 2 layers the importances
+  // of 4 query blocks, and two counts for every head.
+  REQUIRE(need == plain + 256 + 2 * (2 * 4 * (kBudgetBlocks + canvas) * 4) + 2 * 2 * 8);
+  const SequenceId id = fake.engine->Start(request).value();
+  REQUIRE(fake.engine->mask_cache_bytes() == need);
+  while (!fake.engine->Find(id)->finished) {
+    REQUIRE(fake.backend->Info().allocated_bytes == base + need);
+    REQUIRE(fake.engine->Step().ok());
+  }
+  fake.engine->Remove(id);
+  REQUIRE(fake.backend->Info().allocated_bytes == base);
+  request.sparse.mode = SparseMode::kOff;
+  REQUIRE(fake.engine->Estimate(request).mask_cache_bytes == 0);
+  // Without room for it nothing is started.
+  request.sparse.mode = SparseMode::kSparseD;
+  for (const int64_t call : {1, 2}) {
+    fake.backend->FailCall(call);
+    REQUIRE(fake.engine->Start(request).status().code() == absl::StatusCode::kResourceExhausted);
+    REQUIRE(fake.backend->Info().allocated_bytes == base);
+  }
+}
+
+TEST_CASE("Whichever call of a measuring or selecting step fails, nothing changes") {
+  FakeEngine fake = MakeTinyFakeEngine();
+  const SequenceId id = fake.engine->Start(BudgetRequest()).value();
+  RunThrough(*fake.engine, id, 2);
+  for (const int32_t step : {3, 4}) {
+    CAPTURE(step);
+    const std::vector<HeadCounts> before = fake.engine->Find(id)->head_counts;
+    int64_t failures = 0;
+    for (;; ++failures) {
+      CAPTURE(failures);
+      fake.backend->FailCall(failures);
+      const auto steps = fake.engine->Step();
+      if (steps.ok()) break;
+      REQUIRE(steps.status().code() == absl::StatusCode::kInternal);
+      REQUIRE(fake.engine->Find(id)->next_step == step);
+      REQUIRE(fake.engine->Find(id)->head_counts == before);
+    }
+    REQUIRE(failures > 20);
+    fake.backend->FailCall(-1);
+  }
+  REQUIRE_FALSE(fake.engine->Find(id)->head_counts.empty());
+}
+
+}  // namespace sparsed::engine
