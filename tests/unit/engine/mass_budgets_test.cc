@@ -1,4 +1,4 @@
-// Budgets by covered mass: how they are split, what they keep of a total, and when they are made.
+// Budgets by covered mass: what they keep, and when they are made.
 #include "engine/mass_budgets.h"
 
 #include <algorithm>
@@ -6,7 +6,6 @@
 #include <functional>
 #include <memory>
 #include <numeric>
-#include <random>
 #include <utility>
 
 #include "tests/testing/forwarding_backend.h"
@@ -38,36 +37,6 @@ double MassOf(std::span<const MassCurve> curves, std::span<const int32_t> counts
   double mass = 0;
   for (size_t i = 0; i < curves.size(); ++i) mass += curves[i][counts[i]];
   return mass;
-}
-
-// The most that `left` columns beyond the `least` of each can cover, tried one head after another.
-double BestMass(std::span<const MassCurve> curves, int32_t least, int64_t left) {
-  std::vector<double> best(left + 1, -1);
-  best[0] = 0;
-  for (const MassCurve& curve : curves) {
-    std::vector<double> next(left + 1, -1);
-    for (int64_t used = 0; used <= left; ++used) {
-      for (int64_t own = 0; own <= used && least + own < std::ssize(curve); ++own) {
-        if (best[used - own] < 0) continue;
-        next[used] = std::max(next[used], best[used - own] + curve[least + own]);
-      }
-    }
-    best = std::move(next);
-  }
-  return best[left];
-}
-
-// Curves of falling steps, of heads between sharp and flat.
-std::vector<MassCurve> RandomCurves(size_t heads, int32_t n, std::mt19937& random) {
-  std::vector<MassCurve> curves;
-  for (size_t head = 0; head < heads; ++head) {
-    const double decay = std::uniform_real_distribution<>(0.3, 1.0)(random);
-    MassCurve curve(n + 1, 0);
-    double step = std::uniform_real_distribution<>(0.5, 1.0)(random);
-    for (int32_t k = 0; k < n; ++k, step *= decay) curve[k + 1] = curve[k] + step;
-    curves.push_back(std::move(curve));
-  }
-  return curves;
 }
 
 // What a tile that was drawn gives the oracle: of one layer.
@@ -157,68 +126,6 @@ const Sequence& RunThrough(Engine& engine, SequenceId id, int32_t last) {
 }
 
 }  // namespace
-
-TEST_CASE("Columns go where they cover most, and not one is lost") {
-  std::mt19937 random(5);
-  for (int trial = 0; trial < 50; ++trial) {
-    const int32_t n = 1 + static_cast<int32_t>(random() % 24);
-    const int32_t uniform = 1 + static_cast<int32_t>(random() % n);
-    const std::vector<MassCurve> curves = RandomCurves(1 + random() % 5, n, random);
-    CAPTURE(trial, n, uniform, curves.size());
-    const std::vector<int32_t> counts = SplitColumns(curves, uniform);
-    const int32_t least = std::max(1, uniform / 10);
-    const auto heads = static_cast<int64_t>(curves.size());
-    REQUIRE(std::accumulate(counts.begin(), counts.end(), int64_t{0}) == heads * uniform);
-    for (const int32_t count : counts) REQUIRE((count >= least && count <= n));
-    REQUIRE(MassOf(curves, counts) ==
-            Approx(BestMass(curves, least, heads * (uniform - least))).epsilon(1e-12));
-  }
-}
-
-TEST_CASE("A split covers no less than equal shares, whatever the curves, and in large parts too") {
-  std::mt19937 random(6);
-  int better = 0;
-  for (int trial = 0; trial < 100; ++trial) {
-    const int32_t n = 1 + static_cast<int32_t>(random() % 700);
-    const int32_t uniform = 1 + static_cast<int32_t>(random() % n);
-    std::vector<MassCurve> curves = RandomCurves(1 + random() % 8, n, random);
-    for (MassCurve& curve : curves) {
-      // Steps in any order, some of them nothing: as where the best columns are the canvas side's.
-      std::adjacent_difference(curve.begin(), curve.end(), curve.begin());
-      for (double& step : curve) step = random() % 3 == 0 ? 0 : step;
-      if (random() % 2 == 0) std::shuffle(curve.begin() + 1, curve.end(), random);
-      curve[0] = 0;
-      std::partial_sum(curve.begin(), curve.end(), curve.begin());
-    }
-    CAPTURE(trial, n, uniform, curves.size());
-    const std::vector<int32_t> counts = SplitColumns(curves, uniform);
-    const auto heads = static_cast<int64_t>(curves.size());
-    REQUIRE(std::accumulate(counts.begin(), counts.end(), int64_t{0}) == heads * uniform);
-    for (const int32_t count : counts) REQUIRE((count >= 1 && count <= n));
-    const double equal = MassOf(curves, std::vector<int32_t>(curves.size(), uniform));
-    REQUIRE(MassOf(curves, counts) >= equal * (1 - 1e-12));
-    if (MassOf(curves, counts) > equal * 1.01) ++better;
-  }
-  REQUIRE(better > 30);
-}
-
-TEST_CASE("Heads that are alike keep the same") {
-  MassCurve line(201, 0);
-  for (int32_t k = 0; k <= 200; ++k) line[k] = k * 0.125;
-  for (const int32_t uniform : {1, 9, 10, 100, 200}) {
-    const std::vector<MassCurve> curves(7, line);
-    std::vector<int32_t> counts = SplitColumns(curves, uniform);
-    REQUIRE(std::accumulate(counts.begin(), counts.end(), 0) == 7 * uniform);
-    const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
-    REQUIRE(*most - *least <= 200 / 64);
-  }
-}
-
-TEST_CASE("A head behind steps that give nothing is found") {
-  MassCurve late = {0, 0, 0, 0, 9, 9, 9, 9, 9};
-  MassCurve flat = {0, 1, 2, 3, 4, 5, 6, 7, 8};
-  REQUIRE(SplitColumns(std::vector<MassCurve>{flat, late}, 3) == std::vector<int32_t>{2, 4});
-}
 
 TEST_CASE("Budgets by mass cover more of what was measured, and every row keeps its head's") {
   const bool isolated = GENERATE(true, false);
