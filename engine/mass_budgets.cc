@@ -19,21 +19,36 @@ struct Portion {
   int32_t first = 0;
   int32_t columns = 0;
   double mass = 0;
+  double kept = 0;
 
-  double MassOfColumn() const { return mass / columns; }
+  double MassOfKept() const { return kept > 0 ? mass / kept : 0; }
 };
 
-// Joins to a portion those before it that give less a column than it does, so that what a head
+// Joins to a portion those before it that give less a kept column than it does, so that what a head
 // takes next never gives more than what it has taken.
 void AddPortion(Portion portion, size_t first_of_head, std::vector<Portion>& portions) {
-  while (portions.size() > first_of_head &&
-         portions.back().MassOfColumn() < portion.MassOfColumn()) {
+  while (portions.size() > first_of_head && portions.back().MassOfKept() < portion.MassOfKept()) {
     portion.first = portions.back().first;
     portion.columns += portions.back().columns;
     portion.mass += portions.back().mass;
+    portion.kept += portions.back().kept;
     portions.pop_back();
   }
   portions.push_back(portion);
+}
+
+// What a head keeps beyond the least that every head keeps, by falling mass.
+void AddPortions(const MassCurve& curve, size_t head, int32_t least,
+                 std::vector<Portion>& portions) {
+  const auto n = static_cast<int32_t>(curve.mass.size()) - 1;
+  const int32_t part = std::max(1, n / kParts);
+  const size_t first_of_head = portions.size();
+  for (int32_t first = least; first < n; first += part) {
+    const int32_t end = std::min(first + part, n);
+    AddPortion({head, first, end - first, curve.mass[end] - curve.mass[first],
+                curve.kept[end] - curve.kept[first]},
+               first_of_head, portions);
+  }
 }
 
 // The columns by falling importance, ties to the lower one, as backends rank them.
@@ -50,38 +65,44 @@ void RankByImportance(std::span<const float> importance, std::vector<int32_t>& o
 // A step whose logits are NaN ends its request; until then nothing may go wrong with the numbers.
 double Mass(float importance) { return std::isfinite(importance) ? importance : 0; }
 
+MassCurve EmptyCurve(int32_t n) {
+  return {std::vector<double>(n + 1, 0), std::vector<double>(n + 1, 0)};
+}
+
 }  // namespace
 
 std::vector<int32_t> SplitColumns(std::span<const MassCurve> curves, int32_t uniform) {
-  const auto n = static_cast<int32_t>(curves.front().size()) - 1;
+  constexpr double kRounding = 1e-6;  // of sums of kept columns
   const int32_t least = std::max(1, uniform / kLeastParts);
-  const int32_t part = std::max(1, n / kParts);
   std::vector<Portion> portions;
+  double left = kRounding;  // columns that may still be kept
   for (size_t head = 0; head < curves.size(); ++head) {
-    const size_t first_of_head = portions.size();
-    for (int32_t first = least; first < n; first += part) {
-      const int32_t columns = std::min(part, n - first);
-      const double mass = curves[head][first + columns] - curves[head][first];
-      AddPortion({head, first, columns, mass}, first_of_head, portions);
-    }
+    AddPortions(curves[head], head, least, portions);
+    left += curves[head].kept[uniform] - curves[head].kept[least];
   }
   // Where all give the same, all heads get the same.
   std::stable_sort(portions.begin(), portions.end(), [](const Portion& a, const Portion& b) {
-    const double left = a.MassOfColumn();
-    const double right = b.MassOfColumn();
-    return left != right ? left > right : a.first < b.first;
+    const double left_mass = a.MassOfKept();
+    const double right_mass = b.MassOfKept();
+    return left_mass != right_mass ? left_mass > right_mass : a.first < b.first;
   });
   std::vector<int32_t> counts(curves.size(), least);
-  int64_t left = static_cast<int64_t>(curves.size()) * (uniform - least);
   for (const Portion& portion : portions) {
-    const auto taken = static_cast<int32_t>(std::min<int64_t>(left, portion.columns));
-    counts[portion.head] += taken;
-    left -= taken;
+    const std::vector<double>& kept = curves[portion.head].kept;
+    int32_t& count = counts[portion.head];
+    if (count != portion.first) continue;  // the portion before was cut: there was no room for it
+    const int32_t end = portion.first + portion.columns;
+    while (count < end) {
+      const double more = kept[count + 1] - kept[count];
+      if (0.5 * more > left) break;  // of what some rows keep and others not at least half fits
+      left -= more;
+      ++count;
+    }
   }
-  // The least that each keeps, and a last portion that was cut, may have cost more than was won.
+  // The least that each keeps, and portions that were cut, may have cost more than was won.
   double won = 0;
   for (size_t head = 0; head < curves.size(); ++head) {
-    won += curves[head][counts[head]] - curves[head][uniform];
+    won += curves[head].mass[counts[head]] - curves[head].mass[uniform];
   }
   if (won < 0) std::fill(counts.begin(), counts.end(), uniform);
   return counts;
@@ -111,8 +132,8 @@ absl::StatusOr<std::vector<HeadCounts>> MassBudgets::Read(kernels::Backend& back
   const int32_t n = probe_.num_blocks();
   const int32_t canvas_blocks = probe_.canvas_blocks();
   const int32_t heads = probe_.num_heads();
-  std::vector<MassCurve> prompt(int64_t{probe_.num_layers()} * heads, MassCurve(n + 1, 0));
-  std::vector<MassCurve> canvas(prompt.size(), MassCurve(canvas_blocks + 1, 0));
+  std::vector<MassCurve> prompt(int64_t{probe_.num_layers()} * heads, EmptyCurve(n));
+  std::vector<MassCurve> canvas(prompt.size(), EmptyCurve(canvas_blocks));
   std::vector<float> importance;
   std::vector<float> canvas_importance;
   std::vector<int32_t> order;
@@ -120,26 +141,31 @@ absl::StatusOr<std::vector<HeadCounts>> MassBudgets::Read(kernels::Backend& back
     SPARSED_RETURN_IF_ERROR(probe_.Read(backend, layer, importance));
     SPARSED_RETURN_IF_ERROR(probe_.ReadCanvas(backend, layer, canvas_importance));
     const int64_t rows_of_head = probe_.query_blocks(layer);
-    // Of a query, since a sequence's last tile has fewer of them.
-    const double share = 1.0 / static_cast<double>(probe_.queries(layer).num_tokens);
+    // The mean of the rows, by query: a sequence's last tile has fewer of them.
+    const double of_row = 1.0 / static_cast<double>(rows_of_head);
+    const double of_query = 1.0 / static_cast<double>(probe_.queries(layer).num_tokens);
     for (int64_t row = 0; row < heads * rows_of_head; ++row) {
       const size_t curve = int64_t{layer} * heads + row / rows_of_head;
       const auto mass = std::span(importance).subspan(row * n, n);
-      // What the prompt side's choice covers: columns of the canvas that are among its best are
-      // dropped, whatever mass they have.
       RankByImportance(mass, order);
       for (int32_t k = 0; k < n; ++k) {
-        if (order[k] < first_canvas_block_) prompt[curve][k + 1] += share * Mass(mass[order[k]]);
+        if (order[k] >= first_canvas_block_) continue;  // dropped, whatever mass it has
+        prompt[curve].mass[k + 1] += of_query * Mass(mass[order[k]]);
+        prompt[curve].kept[k + 1] += of_row;
       }
       RankByImportance(std::span(canvas_importance).subspan(row * canvas_blocks, canvas_blocks),
                        order);
       for (int32_t k = 0; k < canvas_blocks; ++k) {
-        canvas[curve][k + 1] += share * Mass(mass[first_canvas_block_ + order[k]]);
+        canvas[curve].mass[k + 1] += of_query * Mass(mass[first_canvas_block_ + order[k]]);
+        canvas[curve].kept[k + 1] += of_row;
       }
     }
   }
   for (std::vector<MassCurve>* curves : {&prompt, &canvas}) {
-    for (MassCurve& curve : *curves) std::partial_sum(curve.begin(), curve.end(), curve.begin());
+    for (MassCurve& curve : *curves) {
+      std::partial_sum(curve.mass.begin(), curve.mass.end(), curve.mass.begin());
+      std::partial_sum(curve.kept.begin(), curve.kept.end(), curve.kept.begin());
+    }
   }
   std::vector<HeadCounts> counts(prompt.size());
   const std::vector<int32_t> of_prompt = SplitColumns(prompt, keep_prompt_);

@@ -29,13 +29,16 @@ struct HeadCounts {
   bool operator==(const HeadCounts&) const = default;
 };
 
-// curve[k]: the mass that a head covers with its k best columns, k = 0..n.
-using MassCurve = std::vector<double>;
+// What a head's k best columns are worth, k = 0..n: the mass that they cover, and how many of them
+// it really keeps, since the prompt side drops those of the canvas. The mean of some rows.
+struct MassCurve {
+  std::vector<double> mass;
+  std::vector<double> kept;
+};
 
-// Pure. How many columns each head keeps: `uniform` on average, so that all together cover as much
-// as can be, within a 64th of the columns, and never less than with `uniform` each; at least a
-// tenth of it each, and one. Curves of one length, whose steps may rise and fall; uniform in [1,
-// n].
+// Pure. How many best columns each head takes, so that all together keep as many as if each took
+// `uniform`, to half a one, and cover as much as can be, to a 64th of the columns, and never less.
+// Each takes a tenth of `uniform` at least, and one. Curves of one length n + 1; uniform in [1, n].
 std::vector<int32_t> SplitColumns(std::span<const MassCurve> curves, int32_t uniform);
 
 // Of one sequence; of its first pass where it is guided. The pass without the prompt keeps the same
