@@ -88,6 +88,9 @@ Reservation Engine::Estimate(const Request& request) const {
     if (plan.recall_every > 0) {
       reservation.mask_cache_bytes += RecallMonitor::DeviceBytes(plan, model_info());
     }
+    if (plan.budgets == HeadBudgets::kByMass) {
+      reservation.mask_cache_bytes += MassBudgets::DeviceBytes(plan, model_info());
+    }
   }
   if (request.inspect) {
     const InspectParams resolved = ResolveInspection(*request.inspect, plan, model_info());
@@ -116,6 +119,10 @@ absl::StatusOr<SequenceId> Engine::Start(const Request& request) {
     if (sequence.plan.recall_every > 0) {
       SPARSED_ASSIGN_OR_RETURN(sequence.recall_monitor,
                                RecallMonitor::Create(*backend_, sequence.plan, model_info()));
+    }
+    if (sequence.plan.budgets == HeadBudgets::kByMass) {
+      SPARSED_ASSIGN_OR_RETURN(sequence.mass_budgets,
+                               MassBudgets::Create(*backend_, sequence.plan, model_info()));
     }
   }
   if (request.inspect) {
@@ -198,6 +205,7 @@ absl::Status Engine::RunStep() {
   if (options_.time_parts) SPARSED_RETURN_IF_ERROR(backend_->Mark(kNoPart));
   PackedBatch packed;
   SPARSED_RETURN_IF_ERROR(Upload(packed));
+  SPARSED_RETURN_IF_ERROR(UploadHeadCounts());
   SPARSED_RETURN_IF_ERROR(workspace_.EndPart(*backend_, StepPart::kCopy));
   SPARSED_RETURN_IF_ERROR(model_->Forward(*backend_, packed, workspace_));
   SPARSED_RETURN_IF_ERROR(Sample());
@@ -207,6 +215,7 @@ absl::Status Engine::RunStep() {
   SPARSED_RETURN_IF_ERROR(ReadInspections());
   SPARSED_RETURN_IF_ERROR(ReadRecalls());
   SPARSED_RETURN_IF_ERROR(ReadPatterns());
+  SPARSED_RETURN_IF_ERROR(ReadBudgets());
   return workspace_.EndPart(*backend_, StepPart::kCopy);
 }
 
@@ -227,6 +236,15 @@ absl::Status Engine::Upload(PackedBatch& packed) {
     packed.query_positions = Append(batch_.query_positions, buffers_.inputs, inputs_);
   }
   return backend_->CopyIn(buffers_.inputs.data(), inputs_.data(), inputs_.size() * sizeof(int32_t));
+}
+
+absl::Status Engine::UploadHeadCounts() {
+  for (const BatchEntry& entry : batch_.entries) {
+    Sequence& sequence = *entry.sequence;
+    if (!sequence.UsesHeadCountsNext()) continue;
+    SPARSED_RETURN_IF_ERROR(sequence.mass_budgets->Upload(*backend_, sequence.head_counts));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Engine::Sample() {
@@ -324,6 +342,16 @@ absl::Status Engine::ReadPatterns() {
   return absl::OkStatus();
 }
 
+absl::Status Engine::ReadBudgets() {
+  measured_.assign(batch_.entries.size(), {});
+  for (size_t i = 0; i < batch_.entries.size(); ++i) {
+    const Sequence& sequence = *batch_.entries[i].sequence;
+    if (!sequence.MeasuresNext()) continue;
+    SPARSED_ASSIGN_OR_RETURN(measured_[i], sequence.mass_budgets->Read(*backend_));
+  }
+  return absl::OkStatus();
+}
+
 // After the step of the batch's entry `index`.
 SequenceStep Engine::Advance(size_t index) {
   const BatchEntry& entry = batch_.entries[index];
@@ -344,7 +372,8 @@ SequenceStep Engine::Advance(size_t index) {
   step.recall = recalls_[index];
   ApplyChosen(entry, step);
   Count(entry.kind, sequence.counts);
-  sequence.NoteStep(entry.kind, std::move(patterns_[index]), step.recall);
+  sequence.NoteStep(entry.kind, std::move(patterns_[index]), step.recall,
+                    std::move(measured_[index]));
   ++sequence.next_step;
   ++sequence.schedule_step;
   const SamplingParams& sampling = sequence.request.sampling;

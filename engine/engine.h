@@ -35,7 +35,7 @@ struct EngineOptions {
 struct Reservation {
   int64_t batch_tokens = 0;  // packed rows it takes in every step
   // Of its own pattern, unless it runs in full attention throughout, and of what looks into it: an
-  // inspection, estimates of the recall.
+  // inspection, estimates of the recall, measures of the heads' mass.
   int64_t mask_cache_bytes = 0;
   int64_t inspection_bytes = 0;  // in the host's memory, of what Step returns of an inspection
 };
@@ -126,12 +126,14 @@ class Engine {
 
   absl::Status RunStep();
   absl::Status Upload(PackedBatch& packed);
+  absl::Status UploadHeadCounts();
   absl::Status Sample();
   absl::Status CountKeptTiles();
   absl::Status Download();
   absl::Status ReadInspections();
   absl::Status ReadRecalls();
   absl::Status ReadPatterns();
+  absl::Status ReadBudgets();
   void SetDensities();
   SequenceStep Advance(size_t index);
   bool HasNan(const BatchEntry& entry) const;
@@ -153,6 +155,7 @@ class Engine {
   std::vector<InspectedStep> inspected_;
   std::vector<std::optional<double>> recalls_;
   std::vector<std::vector<uint64_t>> patterns_;
+  std::vector<std::vector<HeadCounts>> measured_;
   std::map<SequenceId, Sequence> sequences_;
   SequenceId next_id_ = 1;
   int64_t batch_tokens_ = 0;

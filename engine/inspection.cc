@@ -139,7 +139,13 @@ bool Inspection::Wants(int32_t step) const {
   return std::binary_search(params_.steps.begin(), params_.steps.end(), step);
 }
 
-ProbePlan Inspection::Probe() const { return {selection_, masks_, importances_, {}}; }
+ProbePlan Inspection::Probe() const {
+  ProbePlan plan;
+  plan.selection = selection_;
+  plan.masks = masks_;
+  plan.importances = importances_;
+  return plan;
+}
 
 absl::StatusOr<InspectedStep> Inspection::Read(
     kernels::Backend& backend, int32_t step, StepKind kind,

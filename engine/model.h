@@ -19,6 +19,9 @@ struct ProbePlan {
   // num_layers each; empty: nothing is looked into. Layers without bits are left out.
   std::span<const kernels::BlockMaskView> masks;
   std::span<float* const> importances;  // [H, nQ, nKV] of each
+  // [H, nQ, nKV - first_canvas_block] of each; empty: they are not wanted.
+  std::span<float* const> canvas_importances;
+  const int32_t* head_counts = nullptr;  // as of the pass
   // num_layers, rows left out; empty: all queries.
   std::span<const kernels::QueryRange> queries;
 };
@@ -29,10 +32,14 @@ struct PassPlan {
   int64_t first_row = 0;
   int64_t num_tokens = 0;
   kernels::AttentionMode mode = kernels::AttentionMode::kFull;
-  kernels::BlockSelection selection;              // kFullSelect only
+  kernels::BlockSelection selection;  // kFullSelect only
+  // kFullSelect only: [num_layers, H, 2] on the device, the counts of each head; null: those of the
+  // selection.
+  const int32_t* head_counts = nullptr;
   std::span<const kernels::BlockMaskView> masks;  // num_layers views; empty for kFull
   ProbePlan inspection;
   ProbePlan recall;
+  ProbePlan budgets;
   // Its part of PackedBatch::ranges: the tokens that ask in the last layer.
   int32_t first_range = 0;
   int32_t num_ranges = 0;

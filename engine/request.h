@@ -17,6 +17,8 @@ enum class SelectionScale : uint8_t { kHeadDim, kNumHeads };
 // What follows an estimate of the recall below the floor: the next step selects anew, or all later
 // steps are full.
 enum class FloorAction : uint8_t { kRefresh, kFull };
+// How many blocks each head keeps: all the same, or as its attention is spread out.
+enum class HeadBudgets : uint8_t { kUniform, kByMass };
 
 struct SamplingParams {
   int32_t steps = 0;  // T: 1..G, a multiple of the number of decoding blocks G / block_length
@@ -47,6 +49,8 @@ struct SparseParams {
   std::optional<double> select;       // rho; default 0.5 up to 1,024 tokens, 0.3 above; (0, 1]
   std::optional<int32_t> block_size;  // B: 32, 64 or 128; default by length
   SelectionScale scale = SelectionScale::kHeadDim;
+  bool isolated = true;  // prompt and canvas columns are ranked apart; false: all alike
+  HeadBudgets budgets = HeadBudgets::kUniform;
   // Steps that select the pattern anew, each above the one that selects it first and below T, in
   // any order; or every so many steps after that one, while they are in the first refresh_until of
   // T.

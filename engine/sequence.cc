@@ -30,12 +30,19 @@ bool Sequence::EstimatesNext() const {
          (next_step - selected_at) % plan.recall_every == 0;
 }
 
+bool Sequence::MeasuresNext() const {
+  const int32_t after = next_step + 1;
+  if (!mass_budgets || sparse_over || after >= request.sampling.steps) return false;
+  if (switched && after <= plan.select_step) return false;
+  return KindOfStep(plan, after) == StepKind::kSelect;
+}
+
 bool Sequence::IsBelowFloor(double recall) const {
   return request.sparse.recall_floor && recall < *request.sparse.recall_floor;
 }
 
-void Sequence::NoteStep(StepKind kind, std::vector<uint64_t> pattern,
-                        std::optional<double> recall) {
+void Sequence::NoteStep(StepKind kind, std::vector<uint64_t> pattern, std::optional<double> recall,
+                        std::vector<HeadCounts> measured) {
   if (kind == StepKind::kSparse && !first_sparse_step) first_sparse_step = next_step;
   if (kind == StepKind::kSelect) {
     selected_at = next_step;
@@ -48,6 +55,7 @@ void Sequence::NoteStep(StepKind kind, std::vector<uint64_t> pattern,
     last_pattern = std::move(pattern);
   }
   if (plan.switch_by_commits && committed > plan.skip * gen_length()) switched = true;
+  if (!measured.empty()) head_counts = std::move(measured);
   if (switched || next_step + 1 >= plan.select_step) last_pattern = std::vector<uint64_t>();
   if (!recall) return;
   ++recalls.estimates;

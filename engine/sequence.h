@@ -7,6 +7,7 @@
 
 #include "engine/inspection.h"
 #include "engine/mask_cache.h"
+#include "engine/mass_budgets.h"
 #include "engine/recall_monitor.h"
 #include "engine/request.h"
 #include "engine/step_scheduler.h"
@@ -33,6 +34,7 @@ struct Sequence {
   std::optional<MaskCache> masks;               // present iff plan.used
   std::optional<Inspection> inspection;         // present iff request.inspect
   std::optional<RecallMonitor> recall_monitor;  // present iff plan.used and plan.recall_every
+  std::optional<MassBudgets> mass_budgets;      // present iff plan.used and budgets are by mass
   std::vector<int32_t> ids;                     // N: the sequence as it stands
   std::vector<float> confidences;     // G: of each committed canvas position; 0 where none
   std::vector<int32_t> commit_steps;  // G: step of each commit; -1 where none
@@ -54,6 +56,8 @@ struct Sequence {
   // pattern is selected.
   bool switched = false;
   std::vector<uint64_t> last_pattern;  // of the step before, while a switch may come; else empty
+  // [num_layers, H], as mass was measured last; empty: not yet, the plan's counts hold.
+  std::vector<HeadCounts> head_counts;
   std::optional<int32_t> first_sparse_step;
   bool finished = false;
 
@@ -70,14 +74,22 @@ struct Sequence {
   StepKind NextKind() const;
   bool InspectsNext() const { return inspection && inspection->Wants(next_step); }
   bool EstimatesNext() const;
+  // Whether the next step measures what mass the heads cover, for a selection in the step after it.
+  bool MeasuresNext() const;
+  // Whether the next step selects by head_counts.
+  bool UsesHeadCountsNext() const {
+    return !head_counts.empty() && (NextKind() == StepKind::kSelect || InspectsNext());
+  }
   // Whether the pattern of the next step says if the one after it is sparse.
   bool ComparesNext() const {
     return plan.used && plan.switch_overlap && !switched && next_step < plan.select_step;
   }
   bool IsBelowFloor(double recall) const;
   // Takes in what a step of this kind has done to the pattern, the pattern itself where
-  // ComparesNext, and its recall where EstimatesNext.
-  void NoteStep(StepKind kind, std::vector<uint64_t> pattern, std::optional<double> recall);
+  // ComparesNext, its recall where EstimatesNext, and what the heads are to keep where
+  // MeasuresNext.
+  void NoteStep(StepKind kind, std::vector<uint64_t> pattern, std::optional<double> recall,
+                std::vector<HeadCounts> measured);
 
   // Canvas positions in decoding blocks that are done; once it is finished, all that were computed.
   int32_t ComputedTokens() const;

@@ -48,9 +48,18 @@ void PackPass(Sequence& sequence, StepKind kind, int32_t pass, const ModelInfo& 
   plan.mode = ModeOf(kind);
   if (kind != StepKind::kFull) plan.masks = sequence.masks->Layers(pass);
   if (kind == StepKind::kSelect) plan.selection = SelectionOf(sequence.plan);
-  if (pass == 0 && sequence.InspectsNext()) plan.inspection = sequence.inspection->Probe();
+  const bool own_counts = pass == 0 && sequence.UsesHeadCountsNext();
+  const int32_t* head_counts = own_counts ? sequence.mass_budgets->device_counts() : nullptr;
+  if (kind == StepKind::kSelect) plan.head_counts = head_counts;
+  if (pass == 0 && sequence.InspectsNext()) {
+    plan.inspection = sequence.inspection->Probe();
+    plan.inspection.head_counts = head_counts;
+  }
   if (pass == 0 && sequence.EstimatesNext()) {
     plan.recall = sequence.recall_monitor->Probe(sequence.request, sequence.next_step);
+  }
+  if (pass == 0 && sequence.MeasuresNext()) {
+    plan.budgets = sequence.mass_budgets->Probe(sequence.request, sequence.next_step);
   }
   batch.passes.push_back(plan);
 
@@ -209,7 +218,7 @@ void BuildStepBatch(std::map<SequenceId, Sequence>& sequences, const ModelInfo& 
     if (!wanted || sequence.finished) continue;
     AddSequence(id, sequence, model, row_alignment, batch);
     selects = selects || batch.entries.back().kind == StepKind::kSelect ||
-              sequence.InspectsNext() || sequence.EstimatesNext();
+              sequence.InspectsNext() || sequence.EstimatesNext() || sequence.MeasuresNext();
   }
   PlaceQueries(row_alignment, selects, batch);
 }

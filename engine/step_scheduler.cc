@@ -61,7 +61,11 @@ SparsePlan PlanSparse(const Request& request, const ModelInfo& model) {
   plan.first_canvas_block =
       std::min(CeilDiv(request.canvas.front(), plan.block_size), plan.num_blocks - 1);
   plan.keep_prompt = Quota(plan.num_blocks, plan.select);
-  plan.keep_canvas = Quota(plan.num_blocks - plan.first_canvas_block, plan.select);
+  plan.isolated = params.isolated;
+  plan.budgets = params.budgets;
+  if (plan.isolated) {
+    plan.keep_canvas = Quota(plan.num_blocks - plan.first_canvas_block, plan.select);
+  }
   plan.scale = static_cast<float>(
       1.0 / std::sqrt(params.scale == SelectionScale::kHeadDim ? model.head_dim : model.num_heads));
   plan.used = Wanted(params.mode, num_tokens) && plan.select_step < request.sampling.steps - 1;
@@ -81,7 +85,7 @@ SparsePlan PlanSparse(const Request& request, const ModelInfo& model) {
 
 kernels::BlockSelection SelectionOf(const SparsePlan& plan) {
   kernels::BlockSelection selection;
-  selection.first_canvas_block = plan.first_canvas_block;
+  selection.first_canvas_block = plan.isolated ? plan.first_canvas_block : plan.num_blocks;
   selection.keep_prompt = plan.keep_prompt;
   selection.keep_canvas = plan.keep_canvas;
   selection.scale = plan.scale;

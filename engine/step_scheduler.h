@@ -23,9 +23,12 @@ struct SparsePlan {
   int32_t num_blocks = 0;  // n = ceil(N / B)
   int32_t first_canvas_block =
       0;                    // min(ceil(P / B), n - 1), P: tokens before the first canvas position
+  bool isolated = true;     // the canvas side is ranked apart
   int32_t keep_prompt = 0;  // min(int(n rho) + 1, n)
-  int32_t keep_canvas = 0;  // min(int(n2 rho) + 1, n2), n2 = n - first_canvas_block
-  float scale = 0;          // of the scores in the selection softmax
+  // min(int(n2 rho) + 1, n2), n2 = n - first_canvas_block; 0 where not isolated
+  int32_t keep_canvas = 0;
+  HeadBudgets budgets = HeadBudgets::kUniform;  // kByMass: both are means over layers and heads
+  float scale = 0;                              // of the scores in the selection softmax
   // Steps that select anew: those listed, ascending; and each refresh_every steps after
   // select_step, below refresh_end (refresh_every 0: none).
   std::vector<int32_t> refresh_steps;

@@ -86,12 +86,15 @@ struct BackendInfo {
 // columns that do not exist count as zero. Canvas side: columns >= first_canvas_block, softmax over
 // those keys only. The pattern is: the keep_prompt best of ALL columns, less those at or above
 // first_canvas_block, united with the keep_canvas best columns of the canvas side. Ties go to the
-// lower column.
+// lower column. With first_canvas_block = nKV there is no canvas side: all columns compete alike.
 struct BlockSelection {
-  int32_t first_canvas_block = 0;  // in [0, nKV - 1]
+  int32_t first_canvas_block = 0;  // in [0, nKV]
   int32_t keep_prompt = 0;         // in [1, nKV]
-  int32_t keep_canvas = 0;         // in [1, nKV - first_canvas_block]
+  int32_t keep_canvas = 0;         // in [1, nKV - first_canvas_block]; 0 where that is 0
   float scale = 0;                 // of the scores in the selection softmax
+  // Where not null, in the backend's memory: [H, 2], the keep_prompt and keep_canvas of each head
+  // in place of those above, in the same limits.
+  const int32_t* head_counts = nullptr;
   // Where not null, in the backend's memory, the importances themselves, for those who look at
   // them: [H, nQ, nKV] and [H, nQ, nKV - first_canvas_block]; nQ is of the queries asked for.
   float* importance = nullptr;

@@ -29,6 +29,7 @@ enum class RandomStream : uint32_t {
   kOrder = 2,       // which rows of a commit group are drawn; position: its place in the group
   kUnmask = 3,      // whether a position is committed at all
   kRecall = 4,      // which queries a recall is estimated of; position: the layer
+  kBudgets = 5,     // which queries the budgets of the heads follow; position: the layer
 };
 
 // 128 random bits.

@@ -47,9 +47,10 @@ StepWork NextStepWork(const engine::Sequence& sequence, int64_t batch_tokens) {
   if (sequence.NextKind() == engine::StepKind::kSparse) {
     work.pairs *= sequence.density;
   }
-  if (sequence.EstimatesNext()) {
-    work.pairs += static_cast<double>(engine::RecallMonitor::kQueries * sequence.ids.size());
-  }
+  const double pairs_of_tile =
+      static_cast<double>(engine::TileProbe::kQueries * sequence.ids.size());
+  if (sequence.EstimatesNext()) work.pairs += pairs_of_tile;
+  if (sequence.MeasuresNext()) work.pairs += pairs_of_tile;
   if (sequence.InspectsNext()) work.pairs += FullPairs(sequence.request) / sequence.num_passes();
   return work;
 }

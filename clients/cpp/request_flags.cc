@@ -28,6 +28,9 @@ const std::map<std::string, v1::SparsePreset> kPresets = {{"balanced", v1::SPARS
 const std::map<std::string, v1::FloorAction> kFloorActions = {
     {"full", v1::FLOOR_ACTION_FULL}, {"refresh", v1::FLOOR_ACTION_REFRESH}};
 
+const std::map<std::string, v1::HeadBudgets> kHeadBudgets = {{"by-mass", v1::HEAD_BUDGETS_BY_MASS},
+                                                             {"uniform", v1::HEAD_BUDGETS_UNIFORM}};
+
 // An option whose values have names; --help lists the names alone.
 template <class Enum>
 void AddNamed(CLI::App& command, const std::string& flag, std::optional<Enum>& value,
@@ -140,6 +143,10 @@ void AddRequestFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
       ->type_name("N");
   AddNamed(command, "--scale", flags.scale, kScales,
            "Scale of the scores when blocks are chosen (default head-dim)");
+  command.add_flag("--no-isolation", flags.not_isolated,
+                   "Choose among the blocks of prompt and canvas together");
+  AddNamed(command, "--budgets", flags.budgets, kHeadBudgets,
+           "How the kept blocks are shared out among the heads (default uniform)");
   AddAdaptiveFlags(command, flags);
   command.add_option("--priority", flags.priority, "Higher is served first (default 0)")
       ->type_name("N");
@@ -197,6 +204,8 @@ v1::GenerateRequest ToRequest(const RequestFlags& flags) {
   if (flags.recall_floor) sparse.set_recall_floor(*flags.recall_floor);
   if (flags.below_floor) sparse.set_below_floor(*flags.below_floor);
   if (flags.switch_overlap) sparse.set_switch_overlap(*flags.switch_overlap);
+  if (flags.not_isolated) sparse.set_isolated(false);
+  if (flags.budgets) sparse.set_budgets(*flags.budgets);
   if (flags.priority) request.set_priority(*flags.priority);
   request.set_request_id(flags.request_id);
   request.set_token_confidences(flags.token_confidences);

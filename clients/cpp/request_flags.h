@@ -43,6 +43,8 @@ struct RequestFlags {
   std::optional<float> recall_floor;
   std::optional<v1::FloorAction> below_floor;
   std::optional<float> switch_overlap;
+  bool not_isolated = false;
+  std::optional<v1::HeadBudgets> budgets;
   std::optional<int32_t> priority;
   std::string request_id;
   bool token_confidences = false;

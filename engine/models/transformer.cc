@@ -8,6 +8,12 @@
 namespace sparsed::engine {
 namespace {
 
+// Of one layer of [num_layers, H, 2].
+const int32_t* CountsOf(const int32_t* head_counts, const kernels::BlockMaskView& mask,
+                        int32_t layer) {
+  return head_counts == nullptr ? nullptr : head_counts + int64_t{2} * mask.num_heads * layer;
+}
+
 kernels::AttentionSequence SequenceOf(const PassPlan& pass, int32_t layer) {
   kernels::AttentionSequence sequence;
   sequence.first_row = pass.first_row;
@@ -15,6 +21,7 @@ kernels::AttentionSequence SequenceOf(const PassPlan& pass, int32_t layer) {
   sequence.mode = pass.mode;
   if (!pass.masks.empty()) sequence.mask = pass.masks[layer];
   sequence.selection = pass.selection;
+  sequence.selection.head_counts = CountsOf(pass.head_counts, sequence.mask, layer);
   return sequence;
 }
 
@@ -66,7 +73,11 @@ std::vector<kernels::AttentionSequence> ProbeSequences(const PackedBatch& batch,
     sequence.mode = kernels::AttentionMode::kFullSelect;
     sequence.mask = plan.masks[layer];
     sequence.selection = plan.selection;
+    sequence.selection.head_counts = CountsOf(plan.head_counts, sequence.mask, layer);
     sequence.selection.importance = plan.importances[layer];
+    if (!plan.canvas_importances.empty()) {
+      sequence.selection.canvas_importance = plan.canvas_importances[layer];
+    }
     if (plan.queries.empty()) continue;
     sequence.queries = plan.queries[layer];
     sequence.queries->first_row = pass.first_row + sequence.queries->first_token;
@@ -129,7 +140,7 @@ absl::Status TransformerModel::NormHeads(kernels::Backend& backend,
 absl::Status TransformerModel::ProbeLayer(kernels::Backend& backend, const PackedBatch& batch,
                                           int32_t layer, Workspace& workspace) const {
   // One after the other: both write rows of the same output.
-  for (const auto probe : {&PassPlan::inspection, &PassPlan::recall}) {
+  for (const auto probe : {&PassPlan::inspection, &PassPlan::recall, &PassPlan::budgets}) {
     const std::vector<kernels::AttentionSequence> sequences = ProbeSequences(batch, layer, probe);
     if (sequences.empty()) continue;
     SPARSED_RETURN_IF_ERROR(Attend(backend, sequences, batch.num_rows, batch.num_rows, workspace));

@@ -22,14 +22,18 @@ QueryRange QueriesOf(const AttentionSequence& sequence) {
 absl::Status CheckSelection(const AttentionSequence& sequence) {
   const BlockSelection& selection = sequence.selection;
   const int32_t blocks = sequence.mask.num_blocks;
-  if (selection.first_canvas_block < 0 || selection.first_canvas_block >= blocks) {
-    return ShapeError("Attention", "selection.first_canvas_block must be in [0, num_blocks - 1]");
+  if (selection.first_canvas_block < 0 || selection.first_canvas_block > blocks) {
+    return ShapeError("Attention", "selection.first_canvas_block must be in [0, num_blocks]");
   }
-  if (selection.keep_prompt < 1 || selection.keep_prompt > blocks) {
-    return ShapeError("Attention", "selection.keep_prompt must be in [1, num_blocks]");
-  }
-  if (selection.keep_canvas < 1 || selection.keep_canvas > blocks - selection.first_canvas_block) {
-    return ShapeError("Attention", "selection.keep_canvas must be in [1, canvas blocks]");
+  const int32_t canvas_blocks = blocks - selection.first_canvas_block;
+  for (int32_t head = 0; head < sequence.mask.num_heads; ++head) {
+    const BlockSelection own = SelectionOfHead(selection, head);
+    if (own.keep_prompt < 1 || own.keep_prompt > blocks) {
+      return ShapeError("Attention", "selection.keep_prompt must be in [1, num_blocks]");
+    }
+    if (own.keep_canvas < std::min(1, canvas_blocks) || own.keep_canvas > canvas_blocks) {
+      return ShapeError("Attention", "selection.keep_canvas must be in [1, canvas blocks]");
+    }
   }
   if (!(selection.scale > 0)) return ShapeError("Attention", "selection.scale must be positive");
   return absl::OkStatus();

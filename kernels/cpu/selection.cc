@@ -25,6 +25,15 @@ void SetBit(uint64_t* row, int32_t column) { row[column / 64] |= uint64_t{1} << 
 
 }  // namespace
 
+BlockSelection SelectionOfHead(const BlockSelection& selection, int64_t head) {
+  BlockSelection own = selection;
+  if (selection.head_counts != nullptr) {
+    own.keep_prompt = selection.head_counts[2 * head];
+    own.keep_canvas = selection.head_counts[2 * head + 1];
+  }
+  return own;
+}
+
 void SelectBlocks(const BlockSelection& selection, std::span<const float> importance,
                   std::span<const float> canvas_importance, uint64_t* mask_row,
                   std::vector<int32_t>& order) {
@@ -83,8 +92,8 @@ void BlockImportance::Finish(const AttentionSequence& sequence, int64_t head, in
   };
   finish(importance_, sequence.selection.importance);
   finish(canvas_importance_, sequence.selection.canvas_importance);
-  SelectBlocks(sequence.selection, importance_, canvas_importance_, sequence.mask.Row(head, block),
-               order_);
+  SelectBlocks(SelectionOfHead(sequence.selection, head), importance_, canvas_importance_,
+               sequence.mask.Row(head, block), order_);
 }
 
 }  // namespace sparsed::kernels

@@ -11,9 +11,12 @@
 
 namespace sparsed::kernels {
 
-// Writes one mask row by the rule of BlockSelection: importance [nKV] over all columns,
-// canvas_importance [nKV - first_canvas_block] over the canvas side, mask_row ceil(nKV / 64) words.
-// `order` is scratch.
+// The selection with the counts of one head as its own.
+BlockSelection SelectionOfHead(const BlockSelection& selection, int64_t head);
+
+// Writes one mask row by the rule of BlockSelection and its own counts, those of heads left aside:
+// importance [nKV] over all columns, canvas_importance [nKV - first_canvas_block] over the canvas
+// side, mask_row ceil(nKV / 64) words. `order` is scratch.
 void SelectBlocks(const BlockSelection& selection, std::span<const float> importance,
                   std::span<const float> canvas_importance, uint64_t* mask_row,
                   std::vector<int32_t>& order);

@@ -166,6 +166,7 @@ absl::Status CudaBackend::AttendOnce(const AttentionParams& params,
     range.first_canvas_block = selection.first_canvas_block;
     range.keep_prompt = selection.keep_prompt;
     range.keep_canvas = selection.keep_canvas;
+    range.head_counts = selection.head_counts;
     range.selection_ratio = SelectionRatio(params, sequence);
     range.importance = selection.importance;
     range.canvas_importance = selection.canvas_importance;

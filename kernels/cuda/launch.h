@@ -110,7 +110,8 @@ struct AttentionItemRange {
   int32_t first_canvas_block = 0;
   int32_t keep_prompt = 0;
   int32_t keep_canvas = 0;
-  float selection_ratio = 1;  // selection scale over attention scale
+  float selection_ratio = 1;             // selection scale over attention scale
+  const int32_t* head_counts = nullptr;  // [H, 2] in place of keep_prompt and keep_canvas, or null
   // Of the query blocks asked for: [H, nQ, nKV] or null, [H, nQ, nKV - first_canvas_block] or null.
   float* importance = nullptr;
   float* canvas_importance = nullptr;

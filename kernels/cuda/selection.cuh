@@ -113,6 +113,12 @@ __device__ void Importances(const AttentionItemRange& s, const Item& item, int f
   barrier();
 }
 
+// Of the best columns of all (side 0) or of the canvas side (1).
+__device__ inline int KeptColumns(const AttentionItemRange& s, int head, int side) {
+  if (s.head_counts != nullptr) return s.head_counts[2 * head + side];
+  return side == 0 ? s.keep_prompt : s.keep_canvas;
+}
+
 // Builds the patterns of the item's query blocks. barrier: of the kThreads that take part.
 template <int kThreads, typename Barrier>
 __device__ void Select(const AttentionItemRange& s, const Item& item, const SelectSpace& space,
@@ -128,19 +134,21 @@ __device__ void Select(const AttentionItemRange& s, const Item& item, const Sele
 #pragma unroll 1  // as most loops here: registers are few beside the Hopper kernel's consumers
   for (int side = 0; side < 2; ++side) {
     const int first = side == 0 ? 0 : s.first_canvas_block;
+    if (first == n) break;  // there is no canvas side
     Importances<kThreads>(s, item, first, space, barrier);
     float* copy = side == 0 ? s.importance : s.canvas_importance;
 #pragma unroll 1
     for (int block = space.thread / 32; block < blocks; block += kThreads / 32) {
       const int64_t row = static_cast<int64_t>(item.head) * n + first_block + block;
       const float* row_values = space.values + block * (n - first);
+      const int keep = KeptColumns(s, item.head, side);
       uint64_t* mask = s.mask + row * words;
       if (side == 0) {
         for (int w = lane; w < words; w += 32) mask[w] = 0;
         __syncwarp();
-        MarkLargest(row_values, n, s.keep_prompt, 0, s.first_canvas_block, mask, lane);
+        MarkLargest(row_values, n, keep, 0, s.first_canvas_block, mask, lane);
       } else {
-        MarkLargest(row_values, n - first, s.keep_canvas, first, n, mask, lane);
+        MarkLargest(row_values, n - first, keep, first, n, mask, lane);
       }
       if (copy != nullptr) {
 #pragma unroll 1

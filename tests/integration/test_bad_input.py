@@ -113,6 +113,7 @@ CASES = [
     ("recall 0", with_sparse(recall_every=0), "sparse.recall_every", "0"),
     ("recall floor", with_sparse(recall_floor=1.5), "sparse.recall_floor", "1.5"),
     ("no floor", with_sparse(below_floor=g.FLOOR_ACTION_FULL), "sparse.below_floor", "recall_floor"),
+    ("budgets", with_sparse(budgets=3), "sparse.budgets", "3"),
     ("switch overlap", with_sparse(switch_overlap=0), "sparse.switch_overlap", "0"),
     ("long request id", short_request(request_id="x" * 129), "request_id", "129"),
     ("request id with a space", short_request(request_id="a b"), "request_id", "ASCII"),

@@ -180,7 +180,7 @@ def test_sparse_report(client):
 def adaptive(client, **options):
     return client.generate(g.GenerateRequest(
         prompt="one two three four five six seven eight nine ten " * 12,
-        sampling=g.SamplingOptions(gen_length=64, steps=16, stop_at_end=False),
+        sampling=g.SamplingOptions(gen_length=64, steps=16, stop_at_end=False, seed=1),
         sparse=g.SparseOptions(mode=g.SPARSE_MODE_SPARSED, select=0.3, block_size=32, **options)))
 
 
@@ -204,6 +204,11 @@ def test_sparse_attention_that_adapts_says_what_it_did(client):
     assert guarded.sparse.estimates_below_floor == guarded.sparse.recall_estimates == 4
     usage = adaptive(client, recall_every=2, recall_floor=1, below_floor=g.FLOOR_ACTION_FULL).usage
     assert (usage.full_steps, usage.select_steps, usage.sparse_steps) == (13, 1, 2)
+
+    by_mass = adaptive(client, budgets=g.HEAD_BUDGETS_BY_MASS)
+    assert by_mass.sparse.density != plain.sparse.density
+    assert abs(by_mass.sparse.density - plain.sparse.density) < 0.05 * plain.sparse.density
+    assert adaptive(client, isolated=False).sparse.density != plain.sparse.density
 
     switched = adaptive(client, skip=0.5, switch_overlap=0.01)
     assert switched.sparse.first_sparse_step == 2

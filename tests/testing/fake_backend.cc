@@ -61,15 +61,21 @@ void SelectEvenBlocks(const kernels::BlockMaskView& mask, const QueryBlocks& que
   }
 }
 
-// All mass on the blocks before the last one, where there are more, in equal parts.
-void FillImportance(const kernels::AttentionSequence& sequence, const QueryBlocks& queries) {
-  float* importance = sequence.selection.importance;
+// All mass on the columns before the last one, where there are more, in equal parts.
+void FillColumns(float* importance, int64_t rows, int32_t columns) {
   if (importance == nullptr) return;
+  for (int64_t i = 0; i < rows * columns; ++i) {
+    const bool last = columns > 1 && i % columns == columns - 1;
+    importance[i] = last ? 0.0f : 1.0f / static_cast<float>(columns);
+  }
+}
+
+void FillImportance(const kernels::AttentionSequence& sequence, const QueryBlocks& queries) {
+  const kernels::BlockSelection& selection = sequence.selection;
   const int32_t n = sequence.mask.num_blocks;
   const int64_t rows = int64_t{sequence.mask.num_heads} * (queries.last - queries.first);
-  for (int64_t i = 0; i < rows * n; ++i) {
-    importance[i] = n > 1 && i % n == n - 1 ? 0.0f : 1.0f / static_cast<float>(n);
-  }
+  FillColumns(selection.importance, rows, n);
+  FillColumns(selection.canvas_importance, rows, n - selection.first_canvas_block);
 }
 
 }  // namespace

@@ -56,6 +56,8 @@ class Options(TypedDict, total=False):
     recall_floor: float | None
     below_floor: str | None
     switch_overlap: float | None
+    isolated: bool | None
+    budgets: str | None
     # GenerateRequest
     model: str | None
     request_id: str | None

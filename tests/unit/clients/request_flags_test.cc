@@ -29,6 +29,7 @@ TEST_CASE("what is not given is not sent") {
   CHECK_FALSE(request->sampling().has_seed());
   CHECK_FALSE(request->sampling().has_stop_at_end());
   CHECK_FALSE(request->sparse().has_skip());
+  CHECK_FALSE(request->sparse().has_isolated());
   CHECK(request->sparse().mode() == v1::SPARSE_MODE_UNSPECIFIED);
   CHECK_FALSE(request->sampling().has_confidence_threshold());
   CHECK(request->target_ids().empty());
@@ -61,6 +62,8 @@ TEST_CASE("every flag reaches its field") {
                               "--recall-floor=0.75",
                               "--below-floor=full",
                               "--switch-overlap=0.8",
+                              "--no-isolation",
+                              "--budgets=by-mass",
                               "--priority=-3",
                               "--request-id=r1",
                               "--model=nano",
@@ -105,6 +108,8 @@ TEST_CASE("every flag reaches its field") {
   CHECK(request->sampling().confidence_threshold() == 0.9f);
   REQUIRE(request->target_ids_size() == 2);
   CHECK(request->target_ids(1) == 9);
+  CHECK((request->sparse().has_isolated() && !request->sparse().isolated()));
+  CHECK(request->sparse().budgets() == v1::HEAD_BUDGETS_BY_MASS);
   CHECK(request->priority() == -3);
   CHECK(request->request_id() == "r1");
   CHECK(request->model() == "nano");

@@ -57,6 +57,20 @@ TEST_CASE("A refresh is a select step that replaces the pattern where it lies") 
   REQUIRE(RunAlone(*engine, request) == refreshed);
 }
 
+TEST_CASE("Without isolation every row keeps its quota of all columns") {
+  auto engine = MakeTinyCpuEngine(2);
+  Request request = AdaptiveRequest();
+  const Outcome isolated = RunAlone(*engine, request);
+  request.sparse.isolated = false;
+  const Outcome together = RunAlone(*engine, request);
+  REQUIRE(together.density == 0.3);  // int(10 * 0.2) + 1 of 10 blocks
+  REQUIRE(together.confidences != isolated.confidences);
+  request.sparse.select = 1.0;
+  const Outcome whole = RunAlone(*engine, request);
+  request.sparse.mode = SparseMode::kOff;
+  REQUIRE(whole == RunAlone(*engine, request));
+}
+
 TEST_CASE("A request switches when two selections in a row overlap enough") {
   auto engine = MakeTinyCpuEngine(2);
   Request request = AdaptiveRequest();

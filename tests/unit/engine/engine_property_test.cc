@@ -91,6 +91,8 @@ Request RandomRequest(std::mt19937& random, const ModelInfo& model) {
     request.sparse.refresh_every = 2 + static_cast<int32_t>(random() % 3);
     request.sparse.refresh_until = 1;
   }
+  request.sparse.isolated = random() % 4 != 0;
+  request.sparse.budgets = Pick(random, {HeadBudgets::kUniform, HeadBudgets::kByMass});
   if (random() % 2 == 0) {
     request.sparse.switch_overlap = Pick(random, {0.3, 0.6, 0.9});
   }

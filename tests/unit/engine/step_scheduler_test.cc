@@ -211,6 +211,22 @@ TEST_CASE("With holes in a template the prompt ends at the first hole") {
   REQUIRE(PlanSparse(request, ManyHeadsInfo()).first_canvas_block == 3);
 }
 
+TEST_CASE("Where the sides are not apart there is one choice among all columns") {
+  Request request = RequestOf(1000, 1000, 128);
+  request.sparse.block_size = 64;
+  request.sparse.select = 0.3;
+  const kernels::BlockSelection apart = SelectionOf(PlanSparse(request, ManyHeadsInfo()));
+  REQUIRE(apart.first_canvas_block == 16);
+  REQUIRE(apart.keep_canvas == 5);
+  request.sparse.isolated = false;
+  const SparsePlan plan = PlanSparse(request, ManyHeadsInfo());
+  REQUIRE(plan.first_canvas_block == 16);  // where the canvas begins, still
+  const kernels::BlockSelection together = SelectionOf(plan);
+  REQUIRE(together.first_canvas_block == 32);
+  REQUIRE(together.keep_prompt == apart.keep_prompt);
+  REQUIRE(together.keep_canvas == 0);
+}
+
 TEST_CASE("The selection's scale is the attention's own or the published quirk") {
   Request request = RequestOf(100, 64, 32);
   REQUIRE(PlanSparse(request, ManyHeadsInfo()).scale == static_cast<float>(1 / std::sqrt(128.0)));

@@ -82,7 +82,7 @@ OracleImportance OracleImportances(const AttentionParams& params,
       }
       std::vector<double> canvas = scores;
       Softmax(scores, 0);
-      Softmax(canvas, first * size);
+      if (first < blocks) Softmax(canvas, first * size);
       for (int64_t key = 0; key < sequence.num_tokens; ++key) {
         const int64_t block = key / size;
         result.full[static_cast<size_t>(row * blocks + block)] +=

@@ -217,6 +217,25 @@ TEST_CASE("arguments that do not fit are refused by name") {
     sequence.queries = QueryRange{0, 100, 0, /*split=*/true};
     CHECK(error(sequence).find("split") != std::string::npos);
   }
+  SECTION("a canvas side that keeps nothing, or is kept where there is none") {
+    sequence.mode = AttentionMode::kFullSelect;
+    sequence.selection = {.first_canvas_block = 3, .keep_prompt = 1, .keep_canvas = 0, .scale = 1};
+    CHECK(error(sequence).find("keep_canvas") != std::string::npos);
+    sequence.selection.first_canvas_block = 4;
+    sequence.selection.keep_canvas = 1;
+    CHECK(error(sequence).find("keep_canvas") != std::string::npos);
+    sequence.selection.first_canvas_block = 5;
+    CHECK(error(sequence).find("first_canvas_block") != std::string::npos);
+  }
+  SECTION("counts of one head that are out of their limits") {
+    sequence.mode = AttentionMode::kFullSelect;
+    sequence.selection = {.first_canvas_block = 2, .keep_prompt = 1, .keep_canvas = 1, .scale = 1};
+    std::vector<int32_t> counts = {4, 2, 5, 2};
+    sequence.selection.head_counts = counts.data();
+    CHECK(error(sequence).find("keep_prompt") != std::string::npos);
+    counts = {4, 2, 4, 0};
+    CHECK(error(sequence).find("keep_canvas") != std::string::npos);
+  }
   SECTION("head_dim") {
     problem.params.head_dim = 24;
     CHECK(error(sequence).find("head_dim") != std::string::npos);

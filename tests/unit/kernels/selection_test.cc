@@ -48,6 +48,7 @@ double RelativeError(const std::vector<float>& actual, const std::vector<double>
 // relative band of 1e-5 around the last one kept.
 int WrongColumns(const Mask& mask, int64_t head, int64_t row, const double* values, int64_t count,
                  int32_t keep, int64_t first_column, int64_t end_column) {
+  if (count == 0) return 0;
   std::vector<double> sorted(values, values + count);
   std::sort(sorted.begin(), sorted.end(), std::greater<>());
   const double least_kept = sorted[static_cast<size_t>(keep - 1)];
@@ -90,14 +91,16 @@ TEST_CASE("importances and patterns match two double-precision softmaxes") {
   const int32_t kv_heads = GENERATE(1, 3);
   // 0: the attention's scale; else 1 / sqrt(heads), as the published LLaDA code.
   const bool heads_scale = GENERATE(false, true);
-  CAPTURE(block_size, tokens, kv_heads, heads_scale);
+  const bool isolated = GENERATE(true, false);
+  CAPTURE(block_size, tokens, kv_heads, heads_scale, isolated);
   Problem problem(tokens, kHeads, kv_heads, 64, 51);
   for (float& value : problem.q.data) value *= 2.0f;
   const int32_t blocks = static_cast<int32_t>((tokens + block_size - 1) / block_size);
   BlockSelection selection;
-  selection.first_canvas_block = blocks / 2;
+  selection.first_canvas_block = isolated ? blocks / 2 : blocks;
+  const int32_t canvas_blocks = blocks - selection.first_canvas_block;
   selection.keep_prompt = std::min(blocks, blocks * 3 / 10 + 1);
-  selection.keep_canvas = std::min(blocks - blocks / 2, (blocks - blocks / 2) * 3 / 10 + 1);
+  selection.keep_canvas = std::min(canvas_blocks, canvas_blocks * 3 / 10 + 1);
   selection.scale = heads_scale ? 1.0f / std::sqrt(3.0f) : problem.params.scale;
   const double tolerance = heads_scale ? 2e-4 : 2e-5;
   OracleImportance oracle;
@@ -108,6 +111,38 @@ TEST_CASE("importances and patterns match two double-precision softmaxes") {
     CHECK(RelativeError(selected.importance, oracle.full) < tolerance);
     CHECK(RelativeError(selected.canvas, oracle.canvas) < tolerance);
     CHECK(WrongBits(selected, oracle) == 0);
+  }
+}
+
+TEST_CASE("each head keeps its own counts, where it has some") {
+  const bool isolated = GENERATE(true, false);
+  const int64_t tokens = 420;
+  const int32_t blocks = 14;
+  Problem problem(tokens, kHeads, 1, 64, 55);
+  BlockSelection selection;
+  selection.first_canvas_block = isolated ? 9 : blocks;
+  selection.keep_prompt = 3;
+  selection.keep_canvas = isolated ? 2 : 0;
+  selection.scale = problem.params.scale;
+  std::vector<int32_t> counts = {1, 5, 14, 1, 6, 3};
+  if (!isolated) counts = {1, 0, 14, 0, 6, 0};
+  const Selected same(problem, 32, selection, SupportedIsas().back());
+  selection.head_counts = counts.data();
+  const Selected own(problem, 32, selection, SupportedIsas().back());
+  CHECK(SameBits(own.importance, same.importance));
+  const auto canvas_blocks = static_cast<size_t>(blocks - selection.first_canvas_block);
+  for (size_t head = 0; head < kHeads; ++head) {
+    BlockSelection of_head = selection;
+    of_head.keep_prompt = counts[2 * head];
+    of_head.keep_canvas = counts[2 * head + 1];
+    for (size_t row = head * blocks; row < (head + 1) * blocks; ++row) {
+      uint64_t expected = 0;
+      std::vector<int32_t> order;
+      SelectBlocks(of_head, std::span(own.importance).subspan(row * blocks, blocks),
+                   std::span(own.canvas).subspan(row * canvas_blocks, canvas_blocks), &expected,
+                   order);
+      CHECK(own.mask.bits[row] == expected);
+    }
   }
 }
 
@@ -191,6 +226,16 @@ TEST_CASE("canvas columns that win among all use up places of the prompt side") 
   std::vector<int32_t> order;
   SelectBlocks(selection, importance, canvas, &row, order);
   CHECK(row == 0b10010u);
+}
+
+TEST_CASE("without a canvas side all columns are ranked together") {
+  const std::vector<float> importance = {0.1f, 0.4f, 0.3f, 0.9f, 0.8f};
+  const BlockSelection selection = {
+      .first_canvas_block = 5, .keep_prompt = 3, .keep_canvas = 0, .scale = 1};
+  uint64_t row = ~uint64_t{0};
+  std::vector<int32_t> order;
+  SelectBlocks(selection, importance, {}, &row, order);
+  CHECK(row == 0b11010u);
 }
 
 TEST_CASE("selection works beyond 64 columns and stays whole with NaNs") {

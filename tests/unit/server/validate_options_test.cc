@@ -139,6 +139,8 @@ TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   sparse.set_recall_floor(0.9f);
   sparse.set_below_floor(v1::FLOOR_ACTION_FULL);
   sparse.set_switch_overlap(0.7f);
+  sparse.set_isolated(false);
+  sparse.set_budgets(v1::HEAD_BUDGETS_BY_MASS);
   request.set_request_id("a-b_c~1");
   request.set_priority(-3);
   request.set_token_confidences(true);
@@ -163,6 +165,8 @@ TEST_CASE_METHOD(ValidateFixture, "validate: every option arrives") {
   CHECK(valid.request.sparse.recall_floor == 0.9);
   CHECK(valid.request.sparse.below_floor == engine::FloorAction::kFull);
   CHECK(valid.request.sparse.switch_overlap == 0.7);
+  CHECK_FALSE(valid.request.sparse.isolated);
+  CHECK(valid.request.sparse.budgets == engine::HeadBudgets::kByMass);
   CHECK(valid.priority == -3);
   CHECK(valid.token_confidences);
 }
@@ -363,6 +367,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: each bad option alone is named with
       {"sparse.recall_floor: nan", [](R& r) { Sparse(r).set_recall_floor(kNan); }},
       {"sparse.switch_overlap: 0 is", [](R& r) { Sparse(r).set_switch_overlap(0); }},
       {"sparse.switch_overlap: 1.5", [](R& r) { Sparse(r).set_switch_overlap(1.5f); }},
+      {"sparse.budgets: 3", [](R& r) { Sparse(r).set_budgets(static_cast<v1::HeadBudgets>(3)); }},
       {"sparse.below_floor: 7",
        [](R& r) { Sparse(r).set_below_floor(static_cast<v1::FloorAction>(7)); }},
       {"sparse.below_floor: is for recall_floor",

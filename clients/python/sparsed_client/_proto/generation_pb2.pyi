@@ -12,6 +12,9 @@ FINISH_REASON_UNSPECIFIED: FinishReason
 FLOOR_ACTION_FULL: FloorAction
 FLOOR_ACTION_REFRESH: FloorAction
 FLOOR_ACTION_UNSPECIFIED: FloorAction
+HEAD_BUDGETS_BY_MASS: HeadBudgets
+HEAD_BUDGETS_UNIFORM: HeadBudgets
+HEAD_BUDGETS_UNSPECIFIED: HeadBudgets
 REMASKING_ENTROPY: Remasking
 REMASKING_LOW_CONFIDENCE: Remasking
 REMASKING_MASKGIT_PLUS: Remasking
@@ -210,9 +213,11 @@ class SamplingOptions(_message.Message):
     def __init__(self, gen_length: _Optional[int] = ..., steps: _Optional[int] = ..., block_length: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., remasking: _Optional[_Union[Remasking, str]] = ..., cfg_scale: _Optional[float] = ..., stop_at_end: bool = ..., stop: _Optional[_Iterable[str]] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., algorithm_temperature: _Optional[float] = ..., logits_eos_inf: bool = ..., confidence_eos_eot_inf: bool = ..., confidence_threshold: _Optional[float] = ...) -> None: ...
 
 class SparseOptions(_message.Message):
-    __slots__ = ["below_floor", "block_size", "mode", "preset", "recall_every", "recall_floor", "refresh_every", "refresh_steps", "refresh_until", "scale", "select", "skip", "switch_overlap"]
+    __slots__ = ["below_floor", "block_size", "budgets", "isolated", "mode", "preset", "recall_every", "recall_floor", "refresh_every", "refresh_steps", "refresh_until", "scale", "select", "skip", "switch_overlap"]
     BELOW_FLOOR_FIELD_NUMBER: _ClassVar[int]
     BLOCK_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BUDGETS_FIELD_NUMBER: _ClassVar[int]
+    ISOLATED_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
     RECALL_EVERY_FIELD_NUMBER: _ClassVar[int]
@@ -226,6 +231,8 @@ class SparseOptions(_message.Message):
     SWITCH_OVERLAP_FIELD_NUMBER: _ClassVar[int]
     below_floor: FloorAction
     block_size: int
+    budgets: HeadBudgets
+    isolated: bool
     mode: SparseMode
     preset: SparsePreset
     recall_every: int
@@ -237,7 +244,7 @@ class SparseOptions(_message.Message):
     select: float
     skip: float
     switch_overlap: float
-    def __init__(self, mode: _Optional[_Union[SparseMode, str]] = ..., skip: _Optional[float] = ..., select: _Optional[float] = ..., block_size: _Optional[int] = ..., scale: _Optional[_Union[SelectionScale, str]] = ..., refresh_steps: _Optional[_Iterable[int]] = ..., refresh_every: _Optional[int] = ..., refresh_until: _Optional[float] = ..., recall_every: _Optional[int] = ..., recall_floor: _Optional[float] = ..., below_floor: _Optional[_Union[FloorAction, str]] = ..., switch_overlap: _Optional[float] = ..., preset: _Optional[_Union[SparsePreset, str]] = ...) -> None: ...
+    def __init__(self, mode: _Optional[_Union[SparseMode, str]] = ..., skip: _Optional[float] = ..., select: _Optional[float] = ..., block_size: _Optional[int] = ..., scale: _Optional[_Union[SelectionScale, str]] = ..., refresh_steps: _Optional[_Iterable[int]] = ..., refresh_every: _Optional[int] = ..., refresh_until: _Optional[float] = ..., recall_every: _Optional[int] = ..., recall_floor: _Optional[float] = ..., below_floor: _Optional[_Union[FloorAction, str]] = ..., switch_overlap: _Optional[float] = ..., isolated: bool = ..., budgets: _Optional[_Union[HeadBudgets, str]] = ..., preset: _Optional[_Union[SparsePreset, str]] = ...) -> None: ...
 
 class SparseReport(_message.Message):
     __slots__ = ["block_size", "density", "estimates_below_floor", "first_sparse_step", "lowest_recall", "mask_cache_bytes", "recall", "recall_estimates", "select", "skip", "used"]
@@ -360,6 +367,9 @@ class SparseMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class SparsePreset(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class HeadBudgets(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class FloorAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
