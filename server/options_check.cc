@@ -245,11 +245,13 @@ engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& vi
     }
     params.block_size = static_cast<int32_t>(size);
   }
-  params.isolated = !options.has_isolated() || options.isolated();
+  if (options.has_isolated()) params.isolated = options.isolated();
   if (!v1::HeadBudgets_IsValid(options.budgets())) {
     violations.Add("sparse.budgets", static_cast<int>(options.budgets()), " is no known value");
   } else if (options.budgets() == v1::HEAD_BUDGETS_BY_MASS) {
     params.budgets = engine::HeadBudgets::kByMass;
+  } else if (options.budgets() == v1::HEAD_BUDGETS_UNIFORM) {
+    params.budgets = engine::HeadBudgets::kUniform;
   }
   ReadRefreshes(options, params, violations);
   ReadRecall(options, params, violations);

@@ -22,27 +22,7 @@ def add(commands: Any) -> None:
 
     run = below.add_parser("run", help="answer every prompt under every variant")
     _add_plan(run, limit=24, timed=0)
-    run.add_argument(
-        "--variant",
-        action="append",
-        default=[],
-        metavar="NAME[:OPTION=VALUE,...]",
-        help="as 's30:select=0.3,skip=0.2'; full is full attention",
-    )
-    run.add_argument(
-        "--variants",
-        type=pathlib.Path,
-        metavar="FILE.json",
-        help="an object of variants, each an object of options",
-    )
-    run.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="OPTION=VALUE",
-        help="an option of all variants that do not have it",
-    )
-    run.add_argument("--baseline", metavar="NAME", help="default: the first variant")
+    _add_variants(run)
     run.add_argument(
         "-o",
         "--output",
@@ -79,6 +59,39 @@ def add(commands: Any) -> None:
         required=True,
         metavar="FOLDER",
         help="for answers, numbers, plots and report",
+    )
+
+    likelihood = below.add_parser(
+        "likelihood", help="what tokens of a text the model would give, and how its logits drift"
+    )
+    likelihood.add_argument("--text", type=pathlib.Path, required=True, metavar="FILE")
+    likelihood.add_argument(
+        "--length",
+        type=_count,
+        default=1024,
+        metavar="N",
+        help="tokens of a window, prompt and canvas",
+    )
+    likelihood.add_argument(
+        "--canvas", type=_count, default=64, metavar="N", help="of these the last, which are given"
+    )
+    likelihood.add_argument(
+        "--windows", type=_count, default=32, metavar="N", help="at most, from the text's start"
+    )
+    _add_variants(likelihood)
+    likelihood.add_argument(
+        "--concurrency", type=_count, default=16, metavar="N", help="requests in flight"
+    )
+    likelihood.add_argument("--seed", type=int, default=1, metavar="N")
+    _add_resamples(likelihood)
+    _add_step_times(likelihood)
+    likelihood.add_argument(
+        "-o",
+        "--output",
+        type=pathlib.Path,
+        required=True,
+        metavar="FOLDER",
+        help="for log-probabilities, numbers, plots and report",
     )
 
     patterns = below.add_parser(
@@ -156,6 +169,30 @@ def _add_plan(command: argparse.ArgumentParser, limit: int, timed: int) -> None:
         "--no-prefix", action="store_true", help="answers do not begin with the task's first words"
     )
     command.add_argument("--seed", type=int, default=1, metavar="N")
+
+
+def _add_variants(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="NAME[:OPTION=VALUE,...]",
+        help="as 's30:select=0.3,skip=0.2'; full is full attention",
+    )
+    command.add_argument(
+        "--variants",
+        type=pathlib.Path,
+        metavar="FILE.json",
+        help="an object of variants, each an object of options",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="an option of all variants that do not have it",
+    )
+    command.add_argument("--baseline", metavar="NAME", help="default: the first variant")
 
 
 def _add_resamples(command: argparse.ArgumentParser) -> None:

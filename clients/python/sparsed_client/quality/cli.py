@@ -8,13 +8,24 @@ import datetime
 import json
 import pathlib
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._client import Client
 from .._table import text_table
 from .._types import Model, ServerInfo
-from . import _experiments, _page, _patterns, _patterns_report, _patterns_run, _step_times, _tables
+from . import (
+    _experiments,
+    _likelihood,
+    _likelihood_report,
+    _page,
+    _patterns,
+    _patterns_report,
+    _patterns_run,
+    _step_times,
+    _tables,
+)
 from ._domains import DOMAINS
 from ._experiments import EXPERIMENTS, Experiment
 from ._progress import Progress
@@ -36,6 +47,7 @@ def main(arguments: argparse.Namespace, connect: Connect) -> None:
         "run": _run,
         "report": _report,
         "experiment": _experiment,
+        "likelihood": _likelihood_of,
         "patterns": _patterns_of,
     }
     commands[arguments.quality](arguments, connect)
@@ -53,15 +65,19 @@ def _list(arguments: argparse.Namespace, connect: Connect) -> None:
 
 
 def _run(arguments: argparse.Namespace, connect: Connect) -> None:
+    variants = _variants_of(arguments)
+    lengths = arguments.lengths or SUITES[arguments.suite].lengths
+    results = _ask(arguments, connect, variants, lengths, arguments.output, arguments.gen_length)
+    _print(summarise(results))
+
+
+def _variants_of(arguments: argparse.Namespace) -> list[Variant]:
     variants = [parse_variant(text) for text in arguments.variant]
     if arguments.variants:
         variants += read_variants(arguments.variants)
     if not variants:
         raise ValueError("give --variant or --variants")
-    variants = compared(_with_common(variants, arguments), arguments.baseline)
-    lengths = arguments.lengths or SUITES[arguments.suite].lengths
-    results = _ask(arguments, connect, variants, lengths, arguments.output, arguments.gen_length)
-    _print(summarise(results))
+    return compared(_with_common(variants, arguments), arguments.baseline)
 
 
 def _with_common(variants: Sequence[Variant], arguments: argparse.Namespace) -> list[Variant]:
@@ -110,6 +126,52 @@ def _experiment(arguments: argparse.Namespace, connect: Connect) -> None:
     page = _page.page(summary, first)
     (folder / f"{experiment.name}.html").write_text(page, encoding="utf-8")
     _print(summary)
+
+
+def _likelihood_of(arguments: argparse.Namespace, connect: Connect) -> None:
+    variants = _variants_of(arguments)
+    text = arguments.text.read_text(encoding="utf-8")
+    folder: pathlib.Path = arguments.output
+    folder.mkdir(parents=True, exist_ok=True)
+    with connect() as client, Progress() as progress:
+        model, info = client.model(), client.server_info()
+        if arguments.length > model.max_tokens:
+            raise ValueError(f"{arguments.length} tokens: {model.name} takes {model.max_tokens}")
+        ids = _likelihood.tokens(client, text, arguments.windows * arguments.length)
+        parts = _likelihood.windows(ids, arguments.length, arguments.canvas, arguments.windows)
+        settings = Settings(
+            f"{arguments.text.name}, {arguments.length} tokens ({zlib.crc32(text.encode()):08x})",
+            arguments.seed,
+            arguments.canvas,
+            False,
+            _model(model),
+            _server(info),
+            datetime.date.today().isoformat(),
+            {one.name: one for one in variants},
+        )
+        writer = Writer(folder / "likelihood.jsonl", settings)
+        try:
+            _likelihood.ask(
+                client,
+                parts,
+                variants,
+                arguments.seed,
+                arguments.concurrency,
+                writer,
+                progress.on_done,
+            )
+        finally:
+            writer.close()
+    summary = _likelihood.summarise(
+        writer.results, arguments.resamples, _step_times.read(arguments.step_times)
+    )
+    plots = _likelihood_report.plots(summary)
+    _write_json(folder / "likelihood.json", summary)
+    for name, plot in plots.items():
+        (folder / f"likelihood-{name}.svg").write_text(plot, encoding="utf-8")
+    page = _likelihood_report.page(summary, plots)
+    (folder / "likelihood.html").write_text(page, encoding="utf-8")
+    _print_tables([_likelihood_report.table(summary)])
 
 
 def _patterns_of(arguments: argparse.Namespace, connect: Connect) -> None:
