@@ -43,23 +43,26 @@ class Experiment:
 
 
 def _front() -> dict[str, dict[str, Any]]:
-    """By name: plain SparseD, refreshes, the switch by overlap, a floor for the recall, budgets."""
+    """By name: plain SparseD, without its full steps, refreshes, the switch by overlap, a floor for
+    the recall, budgets."""
     later = {"skip": 0.0, "refresh_until": 1.0}
-    found: dict[str, dict[str, Any]] = {}
-    for percent in (10, 20, 30, 50):
-        found[f"plain-{percent}"] = {"skip": 0.2, "select": percent / 100}
-    for percent in (10, 20, 30):
-        share = {"select": percent / 100}
-        found[f"start-{percent}"] = {"skip": 0.0, **share}
-        found[f"early-{percent}"] = {"skip": 0.0, "refresh_every": 2, **share}
-        found[f"every-4-{percent}"] = {**later, "refresh_every": 4, **share}
-        found[f"every-8-{percent}"] = {**later, "refresh_every": 8, **share}
-        found[f"switch-{percent}"] = {"skip": 0.5, "switch_overlap": 0.95, **share}
-        found[f"mass-{percent}"] = {"skip": 0.2, "budgets": "by_mass", **share}
-        found[f"mass-every-8-{percent}"] = {**found[f"every-8-{percent}"], "budgets": "by_mass"}
-    found["floor-20"] = {"skip": 0.0, "select": 0.2, "recall_every": 4, "recall_floor": 0.9}
-    found["every-16-20"] = {**later, "refresh_every": 16, "select": 0.2}
-    return found
+    kinds: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+        "plain": ((10, 20, 30, 50), {"skip": 0.2}),
+        "start": ((20, 30), {"skip": 0.0}),
+        "early": ((20,), {"skip": 0.0, "refresh_every": 2}),
+        "every-4": ((10, 20), {**later, "refresh_every": 4}),
+        "every-8": ((10, 20, 30), {**later, "refresh_every": 8}),
+        "every-16": ((20,), {**later, "refresh_every": 16}),
+        "switch": ((20, 30), {"skip": 0.5, "switch_overlap": 0.95}),
+        "floor": ((20,), {"skip": 0.0, "recall_every": 4, "recall_floor": 0.9}),
+        "mass": ((10, 20, 30), {"skip": 0.2, "budgets": "by_mass"}),
+        "mass-every-8": ((10, 20), {**later, "refresh_every": 8, "budgets": "by_mass"}),
+    }
+    return {
+        f"{kind}-{percent}": {**options, "select": percent / 100}
+        for kind, (percents, options) in kinds.items()
+        for percent in percents
+    }
 
 
 _FRONT = _front()
