@@ -64,7 +64,9 @@ TEST_CASE_METHOD(ValidateFixture, "validate: a preset is what options are by def
   expected.mode = engine::SparseMode::kSparseD;
   CHECK(read() == expected);
   sparse.clear_preset();  // the published method
-  CHECK(read() == engine::SparseParams{.mode = engine::SparseMode::kSparseD});
+  engine::SparseParams published;
+  published.mode = engine::SparseMode::kSparseD;
+  CHECK(read() == published);
 
   sparse.set_preset(v1::SPARSE_PRESET_FAST);
   sparse.set_select(0.4f);
