@@ -16,7 +16,7 @@ SparseParams PresetParams(SparsePreset preset) {
     case SparsePreset::kFast:
       params.skip = 0;
       params.select = 0.2;
-      params.refresh_every = 16;
+      params.refresh_every = 8;
       params.refresh_until = 1;
       break;
   }

@@ -74,7 +74,7 @@ absl::StatusOr<double> RecallMonitor::Read(kernels::Backend& backend,
   for (int32_t layer = 0; layer < probe_.num_layers(); ++layer) {
     const kernels::BlockMaskView& mask = in_use[layer];
     SPARSED_RETURN_IF_ERROR(probe_.Read(backend, layer, importance));
-    // The layer's pattern whole: one copy is quicker than one for the few rows of every head.
+    // The layer's pattern whole, in one copy: the rows of a tile lie apart, head by head.
     bits.resize(mask.Bytes() / sizeof(uint64_t));
     SPARSED_RETURN_IF_ERROR(backend.CopyOut(bits.data(), mask.bits, mask.Bytes()));
     sum += LayerRecall(importance, mask, bits, probe_.queries(layer), canvas);

@@ -34,6 +34,8 @@ bool Sequence::MeasuresNext() const {
   const int32_t after = next_step + 1;
   if (!mass_budgets || sparse_over || after >= request.sampling.steps) return false;
   if (switched && after <= plan.select_step) return false;
+  // Commits may bring the switch after any of these steps.
+  if (plan.switch_by_commits && after <= plan.select_step) return true;
   return KindOfStep(plan, after) == StepKind::kSelect;
 }
 

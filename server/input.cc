@@ -50,7 +50,7 @@ std::vector<int32_t> ReadIds(const Ids& given, const std::string& field, const S
     if (id >= static_cast<uint32_t>(model.info->vocab_size)) {
       violations.Add(place, id, " is not below the vocabulary size ", model.info->vocab_size);
     } else if (static_cast<int32_t>(id) == model.info->mask_token_id) {
-      violations.Add(place, id, " is the mask token; masks are for the holes of `infill`");
+      violations.Add(place, id, " is the mask token; only the holes of `infill` are masked");
     }
     ids.push_back(static_cast<int32_t>(id));
   }

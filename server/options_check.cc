@@ -148,10 +148,8 @@ void ReadRefreshes(const v1::SparseOptions& options, engine::SparseParams& param
     params.refresh_steps.push_back(ToStep(step));
   }
   if (options.has_refresh_every()) {
-    if (options.refresh_every() == 0) {
-      violations.Add("sparse.refresh_every", "is 0; at least 1 is needed");
-    }
     params.refresh_every = ToStep(options.refresh_every());
+    if (params.refresh_every == 0) params.refresh_until.reset();
   }
   if (!options.has_refresh_until()) return;
   const float until = options.refresh_until();

@@ -45,6 +45,7 @@ class Options(TypedDict, total=False):
     confidence_threshold: float | None
     # SparseOptions
     sparse: str | None
+    preset: str | None
     skip: float | None
     select: float | None
     block_size: int | None

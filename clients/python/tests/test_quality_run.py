@@ -335,7 +335,7 @@ def test_experiments():
     ("select", [0.1, 0.3], {"loss", "time"}),
     ("scale", ["head_dim", "n_heads"], {"loss", "time"}),
     ("steps", [16, 32], {"loss", "accuracy", "time"}),
-    ("front", ["plain-20", "every-8-20"], {"loss", "front"}),
+    ("front", ["plain-20", "every-8-20"], {"loss", "front-1"}),
 ])
 def test_an_experiments_plots(tmp_path, name, values, plots):
     experiment = EXPERIMENTS[name]
@@ -400,5 +400,7 @@ def test_wrong_usage(run, tmp_path):
     ]:
         status, _, errors = run("quality", "run", "--suite", "nano", "-o", out, *words)
         assert status == 1 and what in errors and not out.exists()
+    status, _, errors = run("quality", "experiment", "isolated", "--values", "x", "-o", out)
+    assert status == 1 and "'x' is none of true, false" in errors and not out.exists()
     status, output, _ = run("quality", "tasks", "--suite", "ruler")
     assert status == 0 and len(output.splitlines()) == 14

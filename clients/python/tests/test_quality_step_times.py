@@ -74,6 +74,15 @@ def test_another_file_is_refused_by_name(tmp_path, content, what):
     assert str(files[0]) in str(raised.value)
 
 
+def test_a_density_that_comes_twice_is_one_and_density_1_is_full(tmp_path):
+    (times,) = _step_times.read(
+        written(tmp_path, bench(64, 0.5, 3.0), bench(64, 0.5, 2.0), bench(64, 1.0, 4.0))
+    )
+    assert times.sparse == ((0.5, 2.5),) and times.sparse_at(0.5) == 2.5
+    with pytest.raises(ValueError, match="no sparse step below density 1"):
+        _step_times.read(written(tmp_path, bench(64, 1.0, 4.0)))
+
+
 def test_every_kind_is_needed(tmp_path):
     content = bench(64, 0.5, 3.0)
     content["results"][0]["kinds"].pop()

@@ -265,6 +265,17 @@ TEST_CASE("Mass is measured before each planned selection, and only then") {
     REQUIRE(measuring == rows[i].steps);
     engine->Remove(id);
   }
+
+  // Every full step may be the last where commits bring the switch.
+  Request request = BudgetRequest();
+  request.sampling.confidence_threshold = 1.0;
+  REQUIRE(engine->Start(request).ok());
+  for (int32_t step = 0; step < 4; ++step) {
+    CAPTURE(step);
+    tiles.clear();
+    REQUIRE(engine->Step().value().front().kind == StepKind::kFull);
+    REQUIRE_FALSE(tiles.empty());
+  }
 }
 
 TEST_CASE("A refresh for the recall selects by the mass that was measured last") {

@@ -73,7 +73,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: token ids") {
   CHECK_FALSE(Check(WithIds({16, 17, 127, 0})).has_value());
   CHECK(OnlyWrong(WithIds({})) == "token_ids.ids: is empty; at least 1 id is needed");
   CHECK(OnlyWrong(WithIds({16, 5})) ==
-        "token_ids.ids[1]: 5 is the mask token; masks are for the holes of `infill`");
+        "token_ids.ids[1]: 5 is the mask token; only the holes of `infill` are masked");
   CHECK(OnlyWrong(WithIds({128})) == "token_ids.ids[0]: 128 is not below the vocabulary size 128");
   CHECK(OnlyWrong(WithIds({4294967295u})).find("4294967295") != std::string::npos);
   CHECK(Wrong(WithIds({128, 16, 129, 5})).size() == 3);

@@ -161,7 +161,8 @@ def plots(
     the losses, and over time by the given step times or at the longest length."""
     if not experiment.ordered:
         fronts = elsewhere(summary) or fronts_of(summary)[-1:]
-        return dict(zip(("loss", "front", "front-2", "front-3"), [*differences(summary)[:1], *fronts]))
+        drawn = {"loss": plot for plot in differences(summary)[:1]}
+        return drawn | {f"front-{number}": plot for number, plot in enumerate(fronts, 1)}
     x_of: list[tuple[float, str, str, str]] = []
     if experiment.by_length:
         variant = experiment.of(experiment.values[0])[0]

@@ -66,7 +66,14 @@ def _of(
     full, select = (
         statistics.median(seconds for _, seconds in kinds[kind]) for kind in ("full", "select")
     )
-    return StepTimes(*key, full, select, tuple(sorted(kinds["sparse"])))
+    by_density: dict[float, list[float]] = {}
+    for density, seconds in kinds["sparse"]:
+        if density < 1:
+            by_density.setdefault(density, []).append(seconds)
+    if not by_density:
+        raise ValueError(f"step times of {key[0]} at {key[2]} tokens: no sparse step below density 1")
+    points = tuple((density, statistics.median(by_density[density])) for density in sorted(by_density))
+    return StepTimes(*key, full, select, points)
 
 
 def relative(

@@ -226,7 +226,12 @@ def _values(text: str | None, experiment: Experiment) -> list[Any]:
         return list(experiment.values)
     if experiment.by_length:
         raise ValueError(f"{experiment.name} varies the length: --lengths instead of --values")
-    return list(dict.fromkeys(type(experiment.values[0])(part) for part in text.split(",")))
+    parts = text.split(",")
+    if isinstance(experiment.values[0], str):
+        for part in parts:
+            if part not in experiment.values:
+                raise ValueError(f"{part!r} is none of {', '.join(experiment.values)}")
+    return list(dict.fromkeys(type(experiment.values[0])(part) for part in parts))
 
 
 def _ask(
