@@ -136,7 +136,9 @@ void AddRequestFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
   AddSparseFlag(command, flags.sparse);
   AddNamed(command, "--preset", flags.preset, kPresets,
            "What the other sparse options are by default (default balanced, with sparsed none)");
-  command.add_option("--skip", flags.skip, "Share of steps in full attention (default 0.2)")
+  command
+      .add_option("--skip", flags.skip,
+                  "Share of steps in full attention (default: the preset's, 0.2 without one)")
       ->type_name("X");
   command.add_option("--select", flags.select, "Share of key blocks kept per row")->type_name("X");
   command.add_option("--block-size", flags.block_size, "Attention block: 32, 64 or 128 tokens")
