@@ -101,11 +101,13 @@ void AddAdaptiveFlags(CLI::App& command, RequestFlags& flags) {
       ->allow_extra_args(false);
   command
       .add_option("--refresh-every", flags.refresh_every,
-                  "Select the blocks anew every so many steps after the first selection")
+                  "Select the blocks anew every so many steps after the first; 0: never "
+                  "(default: the preset's, never without one)")
       ->type_name("N");
   command
-      .add_option("--refresh-until", flags.refresh_until,
-                  "Within this first share of the steps only (default 0.3)")
+      .add_option(
+          "--refresh-until", flags.refresh_until,
+          "Within this first share of the steps only (default: the preset's, 0.3 without one)")
       ->type_name("X");
   command
       .add_option("--recall-every", flags.recall_every,
