@@ -26,7 +26,8 @@ struct InspectedHead {
   std::vector<uint64_t> kept;     // [n, words]: the pattern selected at this step
   std::vector<float> importance;  // [n, n]; empty unless wanted
   // Shares of the full attention's mass: in the blocks of the pattern in use, and in those of
-  // `kept`. None where there is no such pattern yet, or the selection has another softmax.
+  // `kept`. None where the selection has another softmax; no recall at a full step, which uses no
+  // pattern.
   std::optional<double> recall;
   std::optional<double> fresh_recall;
   // Jaccard index with the pattern of every inspected step so far, this one last.

@@ -1,5 +1,5 @@
-// Sets of options of sparse attention, chosen from the measured front of time against loss:
-// docs/quality.md. Next: engine/step_scheduler.h, which makes a plan of the options.
+// Sets of options of sparse attention; docs/quality.md has what they lose and save.
+// Next: engine/step_scheduler.h, which makes a plan of the options.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@ namespace sparsed::engine {
 
 enum class SparsePreset : uint8_t {
   kExact,     // full attention
-  kBalanced,  // loses nothing that could be measured
-  kFast,      // a fifth of the blocks
+  kBalanced,  // skip 0, a refresh every 8 steps to the end
+  kFast,      // the same with a fifth of the blocks
 };
 
 // With the mode kAuto, but for kExact's kOff.

@@ -77,10 +77,12 @@ Metrics::Metrics(const std::string& version, const std::string& commit) {
   waiting_tokens_ = OneGauge(r, "sparsed_queue_tokens", "Tokens of the requests in the queue.");
   drain_seconds_ = OneGauge(r, "sparsed_queue_drain_seconds",
                             "Estimated time until all requests in the queue have started.");
-  mask_cache_bytes_ = OneGauge(r, "sparsed_mask_cache_bytes", "Memory of SparseD's patterns.");
+  mask_cache_bytes_ =
+      OneGauge(r, "sparsed_mask_cache_bytes",
+               "Memory of SparseD's patterns, and of inspections, estimates and budgets.");
   mask_cache_entries_ = OneGauge(r, "sparsed_mask_cache_entries", "Requests that hold patterns.");
   mask_cache_usage_ =
-      OneGauge(r, "sparsed_mask_cache_usage_ratio", "Memory of SparseD's patterns over its limit.");
+      OneGauge(r, "sparsed_mask_cache_usage_ratio", "sparsed_mask_cache_bytes over its limit.");
   gpu_used_bytes_ =
       &Gauges(r, "sparsed_gpu_memory_used_bytes", "Memory of the GPU that is taken, by whomever.");
   gpu_total_bytes_ = &Gauges(r, "sparsed_gpu_memory_total_bytes", "Memory of the GPU.");

@@ -21,7 +21,8 @@ StepWork& StepWork::operator+=(const StepWork& other) {
 RequestWork WorkOf(const engine::Request& request, const engine::ModelInfo& model,
                    int64_t batch_tokens, bool may_end_early) {
   // The columns of the canvas side are dropped from the prompt side's quota, so that a pattern may
-  // fall below its ratio, but not to half of it.
+  // fall below its ratio, but not to half of it. That is argued for uniform counts; budgets by mass
+  // keep the total of the measured tile, and other rows may differ.
   constexpr double kLeastOfRatio = 0.5;
   const engine::SparsePlan plan = engine::PlanSparse(request, model);
   const engine::SamplingParams& sampling = request.sampling;

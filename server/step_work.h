@@ -20,7 +20,8 @@ struct StepWork {
 
 // A whole request, known before it starts.
 struct RequestWork {
-  // All that it can take: with a confidence threshold fewer may do.
+  // As planned: a confidence threshold or a switch may save some, a floor of the recall may add
+  // full ones.
   int32_t full_steps = 0;  // with full attention, those that select included
   int32_t sparse_steps = 0;
   // It does not end before: the first decoding block's steps where its text may end early; a block

@@ -101,11 +101,13 @@ void AddAdaptiveFlags(CLI::App& command, RequestFlags& flags) {
       ->allow_extra_args(false);
   command
       .add_option("--refresh-every", flags.refresh_every,
-                  "Select the blocks anew every so many steps after the first selection")
+                  "Select the blocks anew every so many steps after the first; 0: never "
+                  "(default: the preset's, never without one)")
       ->type_name("N");
   command
-      .add_option("--refresh-until", flags.refresh_until,
-                  "Within this first share of the steps only (default 0.3)")
+      .add_option(
+          "--refresh-until", flags.refresh_until,
+          "Within this first share of the steps only (default: the preset's, 0.3 without one)")
       ->type_name("X");
   command
       .add_option("--recall-every", flags.recall_every,
@@ -136,7 +138,9 @@ void AddRequestFlags(CLI::App& command, FlagSet set, RequestFlags& flags) {
   AddSparseFlag(command, flags.sparse);
   AddNamed(command, "--preset", flags.preset, kPresets,
            "What the other sparse options are by default (default balanced, with sparsed none)");
-  command.add_option("--skip", flags.skip, "Share of steps in full attention (default 0.2)")
+  command
+      .add_option("--skip", flags.skip,
+                  "Share of steps in full attention (default: the preset's, 0.2 without one)")
       ->type_name("X");
   command.add_option("--select", flags.select, "Share of key blocks kept per row")->type_name("X");
   command.add_option("--block-size", flags.block_size, "Attention block: 32, 64 or 128 tokens")
