@@ -23,8 +23,8 @@ PROTO = r"((sparsed/v1|google/rpc|grpc/health/v1|inference)/[a-z_]+(\.grpc)?\.pb
 GRPC = r"grpc(pp)?/.*"
 ABSL = r"absl/.*"
 JSON = r"nlohmann/.*"
-ENGINE_PUBLIC = (r"engine/(engine|inspection|model|model_folder|model_info|model_report|request|sequence|step_scheduler"
-                 r"|step_times|status_macros|tokenizer/(tokenizer|chat_template|text_assembler))\.h")
+ENGINE_PUBLIC = (r"engine/(engine|inspection|model|model_folder|model_info|model_report|presets|request|sequence"
+                 r"|step_scheduler|step_times|status_macros|tokenizer/(tokenizer|chat_template|text_assembler))\.h")
 KERNELS_PUBLIC = r"kernels/(backend|tensor_view|block_mask|check|half|rng)\.h"
 
 # First match wins: files, and what they may include beside the standard library and POSIX.
