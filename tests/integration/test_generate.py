@@ -213,7 +213,27 @@ def test_sparse_attention_that_adapts_says_what_it_did(client):
     switched = adaptive(client, skip=0.5, switch_overlap=0.01)
     assert switched.sparse.first_sparse_step == 2
     assert (switched.usage.full_steps, switched.usage.select_steps) == (0, 2)
-    assert adaptive(client, skip=0.5, switch_overlap=1).usage.sparse_steps <= 8
+    # Nor do two steps in a row agree in all: sparse after step 9, by skip.
+    assert adaptive(client, skip=0.5, switch_overlap=1).usage.sparse_steps == 6
+
+
+def test_what_a_request_of_1024_tokens_gets_that_says_nothing_or_names_a_preset():
+    with ShallowServer() as server:
+        def answer(**sparse):
+            return server.client.generate(g.GenerateRequest(
+                prompt="one two three four five six seven eight nine ten " * 90,
+                sampling=g.SamplingOptions(gen_length=64, steps=16, stop_at_end=False),
+                sparse=g.SparseOptions(**sparse) if sparse else None))
+        plain = answer()
+        assert plain.usage.prompt_tokens + 64 >= 1024
+        # Step 0 is full, steps 1 and 9 select.
+        usage = plain.usage
+        assert (usage.full_steps, usage.select_steps, usage.sparse_steps) == (1, 2, 13)
+        fast = answer(preset=g.SPARSE_PRESET_FAST)
+        assert abs(fast.sparse.select - 0.2) < 1e-6
+        assert fast.sparse.density < plain.sparse.density
+        assert fast.usage.select_steps == 2
+        assert answer(preset=g.SPARSE_PRESET_EXACT).usage.full_steps == 16
 
 
 def test_the_seed_is_returned_and_reproduces(client):
