@@ -124,7 +124,7 @@ absl::StatusOr<std::vector<Case>> MakeCases(const Options& options, kernels::Bac
   cases[1].name = "full+select";
   cases[1].mode = AttentionMode::kFullSelect;
   std::vector<double> densities = options.densities;
-  if (options.select.has_value()) densities = {*options.select};
+  if (options.sparse.select.has_value()) densities = {*options.sparse.select};
   for (const double density : densities) {
     Case item;
     item.name = "sparse";
@@ -132,7 +132,7 @@ absl::StatusOr<std::vector<Case>> MakeCases(const Options& options, kernels::Bac
     item.density = density;
     cases.push_back(std::move(item));
   }
-  if (!options.sparse) cases.resize(1);
+  if (options.sparse.mode == engine::SparseMode::kOff) cases.resize(1);
   uint32_t seed = 0;
   for (Case& item : cases) {
     if (item.mode == AttentionMode::kFull) continue;
@@ -202,7 +202,7 @@ absl::StatusOr<Json> AttentionBench(const Options& options, kernels::Backend& ba
                                     double peak_gflops) {
   const int repeat = options.repeat > 0 ? options.repeat : kDefaultRepeat;
   const engine::SparsePlan plan =
-      engine::PlanSparse(MakeBenchRequest(options, model, context, /*skip=*/0, 0), model);
+      engine::PlanSparse(MakeBenchRequest(options, model, context, 0), model);
   SPARSED_ASSIGN_OR_RETURN(const Inputs inputs, MakeInputs(backend, model, context));
   SPARSED_ASSIGN_OR_RETURN(std::vector<Case> cases,
                            MakeCases(options, backend, model, context, plan));

@@ -19,7 +19,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kPaperSkip = 0.2;
 constexpr const char* kKinds[] = {"full", "select", "sparse"};
 
 struct Run {
@@ -52,8 +51,7 @@ absl::StatusOr<std::vector<engine::SequenceId>> StartAll(const Options& options,
   std::vector<engine::SequenceId> ids;
   run.tokens = 0;
   for (int i = 0; i < options.batch; ++i) {
-    const engine::Request request =
-        MakeBenchRequest(options, engine.model_info(), context, kPaperSkip, i);
+    const engine::Request request = MakeBenchRequest(options, engine.model_info(), context, i);
     SPARSED_ASSIGN_OR_RETURN(const engine::SequenceId id, engine.Start(request));
     ids.push_back(id);
     run.tokens += static_cast<int64_t>(request.canvas.size());
@@ -92,13 +90,29 @@ absl::Status Generate(const Options& options, engine::Engine& engine, int32_t co
   return absl::OkStatus();
 }
 
+// What was asked of the attention, by the names of the wire contract.
+Json SparseJson(const engine::SparseParams& sparse) {
+  if (sparse.mode == engine::SparseMode::kOff) return false;
+  Json json = {{"skip", sparse.skip}};
+  if (sparse.select) json["select"] = *sparse.select;
+  if (sparse.block_size) json["block_size"] = *sparse.block_size;
+  if (sparse.refresh_every > 0) {
+    json["refresh_every"] = sparse.refresh_every;
+    if (sparse.refresh_until) json["refresh_until"] = *sparse.refresh_until;
+  }
+  if (sparse.recall_every > 0) json["recall_every"] = sparse.recall_every;
+  if (sparse.switch_overlap) json["switch_overlap"] = *sparse.switch_overlap;
+  if (sparse.budgets == engine::HeadBudgets::kByMass) json["budgets"] = "by_mass";
+  return json;
+}
+
 Json Report(const Options& options, int32_t context, const Run& run) {
   const Summary summary = Summarize(run.seconds);
   const double tokens_per_second = static_cast<double>(run.tokens) / summary.median;
   const std::string digest = absl::StrFormat("%016x", Digest(run.output_ids));
   Json result = {{"context", context},
                  {"batch", options.batch},
-                 {"sparse", options.sparse},
+                 {"sparse", SparseJson(options.sparse)},
                  {"tokens", run.tokens},
                  {"steps", run.num_steps},
                  {"seconds", ToJson(summary)},
@@ -109,7 +123,8 @@ Json Report(const Options& options, int32_t context, const Run& run) {
                  {"output_digest", digest},
                  {"output_ids", run.output_ids}};
   std::printf("\n%d tokens, batch %d, %s: %d tokens in %.2f s (median of %d), %.1f tokens/s\n",
-              context, options.batch, options.sparse ? "SparseD" : "full attention",
+              context, options.batch,
+              options.sparse.mode == engine::SparseMode::kOff ? "full attention" : "SparseD",
               static_cast<int>(run.tokens), summary.median, summary.count, tokens_per_second);
   std::vector<std::vector<std::string>> table = {{"step, ms", "steps", "median", "p10", "p90"}};
   const int32_t counts[] = {run.counts.full, run.counts.select, run.counts.sparse};
@@ -136,8 +151,7 @@ absl::StatusOr<Json> GenerateBench(const Options& options, engine::Engine& engin
   const int repeat = options.repeat > 0 ? options.repeat : 1;
   Run run;
   {
-    const engine::Request first =
-        MakeBenchRequest(options, engine.model_info(), context, kPaperSkip, 0);
+    const engine::Request first = MakeBenchRequest(options, engine.model_info(), context, 0);
     Progress progress(absl::StrCat("generating at ", context, " tokens"),
                       repeat * first.sampling.steps);
     for (int i = 0; i < repeat; ++i) {

@@ -34,9 +34,11 @@ void AddOptions(CLI::App& command, Options& options, std::string& sparse) {
   command.add_option("--sparse", sparse, "off or sparsed")
       ->check(CLI::IsMember({"off", "sparsed"}))
       ->capture_default_str();
-  command.add_option("--select", options.select, "share of key blocks kept; default by length")
+  command
+      .add_option("--select", options.sparse.select, "share of key blocks kept; default by length")
       ->check(CLI::Range(1e-6, 1.0));
-  command.add_option("--block-size", options.block_size, "attention block; default by length")
+  command
+      .add_option("--block-size", options.sparse.block_size, "attention block; default by length")
       ->check(CLI::IsMember({32, 64, 128}));
   command.add_option("--steps", options.steps, "denoising steps; default half the canvas")
       ->check(CLI::PositiveNumber);
@@ -58,6 +60,23 @@ void AddOptions(CLI::App& command, Options& options, std::string& sparse) {
   command.add_option("--json", options.json_path, "write everything to this file");
 }
 
+// What only whole generations have.
+void AddGenerateOptions(CLI::App& command, Options& options) {
+  command.add_option("--prompt-ids", options.prompt_ids, "the prompt; default random ids")
+      ->delimiter(',');
+  engine::SparseParams& sparse = options.sparse;
+  command.add_option("--skip", sparse.skip, "share of the steps in full attention")
+      ->capture_default_str();
+  command.add_option("--refresh-every", sparse.refresh_every, "select anew after so many steps");
+  command.add_option("--refresh-until", sparse.refresh_until, "within this share of the steps");
+  command.add_option("--recall-every", sparse.recall_every, "estimate the recall so often");
+  command.add_option("--switch-overlap", sparse.switch_overlap,
+                     "sparse attention begins once patterns overlap by this");
+  command.add_option("--budgets", sparse.budgets, "of the heads: uniform or by_mass")
+      ->transform(CLI::Transformer(std::map<std::string, engine::HeadBudgets>{
+          {"uniform", engine::HeadBudgets::kUniform}, {"by_mass", engine::HeadBudgets::kByMass}}));
+}
+
 // Where a prompt is given, the context follows from it.
 absl::Status SettleContexts(Options& options) {
   if (options.prompt_ids.empty()) {
@@ -77,7 +96,7 @@ absl::Status CheckRequests(const std::string& command, const Options& options) {
   if (command == "attention") return absl::OkStatus();  // of any length
   for (const int32_t context : options.contexts) {
     const auto violations =
-        engine::CheckRequest(MakeBenchRequest(options, model, context, /*skip=*/0, 0), model);
+        engine::CheckRequest(MakeBenchRequest(options, model, context, 0), model);
     if (violations.empty()) continue;
     return absl::InvalidArgumentError(
         absl::StrCat(violations[0].field, ": ", violations[0].description));
@@ -166,10 +185,10 @@ int Main(int argc, char** argv) {
   attention->add_option("--density", options.densities, "of the random patterns")
       ->check(CLI::Range(1e-6, 1.0))
       ->capture_default_str();
-  generate->add_option("--prompt-ids", options.prompt_ids, "the prompt; default random ids")
-      ->delimiter(',');
+  AddGenerateOptions(*generate, options);
   CLI11_PARSE(app, argc, argv);
-  options.sparse = sparse == "sparsed";
+  options.sparse.mode =
+      sparse == "sparsed" ? engine::SparseMode::kSparseD : engine::SparseMode::kOff;
   const absl::Status status = RunCommand(app.get_subcommands().front()->get_name(), options);
   if (status.ok()) return 0;
   std::fprintf(stderr, "sparsed-bench: %s\n", std::string(status.message()).c_str());

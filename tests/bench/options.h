@@ -3,24 +3,22 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/request.h"
 #include "kernels/backend.h"
 
 namespace sparsed::bench {
 
 struct Options {
   std::string device = "cpu";
-  std::string model;                  // a checkpoint folder or synthetic:SHAPE
-  std::vector<int32_t> contexts;      // prompt and canvas together, each measured in turn
-  bool sparse = true;                 // false: full attention only
-  std::optional<double> select;       // rho; default by length
-  std::optional<int32_t> block_size;  // B; default by length
-  int32_t gen_length = 0;    // 0: the largest of 128, 64, ... that is at most half the context
-  int32_t block_length = 0;  // 0: 32, or gen_length where that is less
-  int32_t steps = 0;         // 0: gen_length / 2
+  std::string model;              // a checkpoint folder or synthetic:SHAPE
+  std::vector<int32_t> contexts;  // prompt and canvas together, each measured in turn
+  engine::SparseParams sparse;    // `step` and `attention` take mode, select and block_size
+  int32_t gen_length = 0;         // 0: the largest of 128, 64, ... that is at most half the context
+  int32_t block_length = 0;       // 0: 32, or gen_length where that is less
+  int32_t steps = 0;              // 0: gen_length / 2
   int32_t batch = 1;
   int threads = 0;  // 0: all cores
   kernels::WeightType weights = kernels::WeightType::kFull;

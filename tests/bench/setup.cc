@@ -71,7 +71,7 @@ absl::StatusOr<std::unique_ptr<engine::Engine>> MakeEngine(const Options& option
 }
 
 engine::Request MakeBenchRequest(const Options& options, const engine::ModelInfo& model,
-                                 int32_t context, double skip, int index) {
+                                 int32_t context, int index) {
   const int32_t gen_length = GenLength(options, context);
   std::vector<int32_t> prompt = options.prompt_ids;
   if (prompt.empty()) {
@@ -87,10 +87,7 @@ engine::Request MakeBenchRequest(const Options& options, const engine::ModelInfo
   request.sampling.steps = options.steps > 0 ? options.steps : std::max(gen_length / 2, 1);
   request.sampling.seed = options.seed + index;
   request.sampling.stop_at_end = false;
-  request.sparse.mode = options.sparse ? engine::SparseMode::kSparseD : engine::SparseMode::kOff;
-  request.sparse.skip = skip;
-  request.sparse.select = options.select;
-  request.sparse.block_size = options.block_size;
+  request.sparse = options.sparse;
   return request;
 }
 

@@ -18,8 +18,8 @@ absl::StatusOr<engine::ModelInfo> ReadModelInfo(const Options& options);
 absl::StatusOr<std::unique_ptr<engine::Engine>> MakeEngine(const Options& options);
 
 // The request number `index` of a batch: `context` tokens, prompt ids random or the given ones.
-// skip: share of the steps in full attention. Every canvas position is computed. Deterministic.
+// Every canvas position is computed. Deterministic.
 engine::Request MakeBenchRequest(const Options& options, const engine::ModelInfo& model,
-                                 int32_t context, double skip, int index);
+                                 int32_t context, int index);
 
 }  // namespace sparsed::bench

@@ -62,12 +62,12 @@ absl::Status RunCycle(const Options& options, engine::Engine& engine, int32_t co
                       Samples& samples, uint64_t& device_bytes) {
   std::vector<engine::SequenceId> ids;
   for (int i = 0; i < options.batch; ++i) {
-    const engine::Request request =
-        MakeBenchRequest(options, engine.model_info(), context, /*skip=*/0, i);
+    engine::Request request = MakeBenchRequest(options, engine.model_info(), context, i);
+    request.sparse.skip = 0;
     SPARSED_ASSIGN_OR_RETURN(const engine::SequenceId id, engine.Start(request));
     ids.push_back(id);
   }
-  const int num_steps = options.sparse ? 3 : 1;
+  const int num_steps = options.sparse.mode == engine::SparseMode::kOff ? 1 : 3;
   for (int step = 0; step < num_steps; ++step) {
     SPARSED_ASSIGN_OR_RETURN(const std::vector<engine::SequenceStep> steps, engine.Step());
     KindSamples& kind = samples[static_cast<size_t>(steps.front().kind)];
