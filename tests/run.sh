@@ -27,9 +27,9 @@ export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:halt_on_error
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS="suppressions=$root/tests/tsan.supp history_size=7"
 
-# A compiler may take 1.5 GiB, with sanitizers.
+# A compiler may take 1.7 GiB, with sanitizers.
 jobs=$(nproc)
-fitting=$(awk '/^MemAvailable:/ { print int($2 / 1048576 / 1.5) }' /proc/meminfo)
+fitting=$(awk '/^MemAvailable:/ { print int($2 / 1048576 / 1.7) }' /proc/meminfo)
 ((fitting < jobs)) && jobs=$((fitting > 1 ? fitting : 1))
 
 passed=0
@@ -95,8 +95,8 @@ tests() {
   report+=("$(printf '%-28s %8d  %d of %d passed' "$name" $((SECONDS - start)) "$good" "$total")")
 }
 
-install() {
-  bash deploy/install-packages.sh test || return
+# What tests of the release build take from PyPI.
+python_packages() {
   if [[ ! -x $venv/bin/python ]]; then
     /usr/bin/python3 -m venv "$venv" || return
   fi
@@ -126,29 +126,43 @@ build_part() {
   esac
 }
 
-# begin_build PART: starts that build, where PART is asked for, beside tests that wait more than they
-# compute. It gets what they leave of the processor: its scheduling class gives way at once.
-begun=
-begun_pid=
-begin_build() {
-  [[ " ${parts[*]} " == *" $1 "* ]] || return 0
-  set -m # a process group of its own, which ends with this script
-  (chrt --idle --pid 0 "$BASHPID" && build_part "$1") >"build/$1.build.log" 2>&1 &
-  begun=$1 begun_pid=$!
+# What runs beside the rest, by name: the process group, which ends with this script.
+declare -A begun=()
+end_begun() {
+  local group
+  for group in "${begun[@]}"; do kill -- "-$group" 2>/dev/null; done
+}
+trap end_begun EXIT
+
+# begin NAME COMMAND...: starts it beside what follows.
+begin() {
+  local name=$1
+  shift
+  set -m
+  "$@" >"build/$name.log" 2>&1 &
+  begun[$name]=$!
   set +m
-  trap 'kill -- "-$begun_pid" 2>/dev/null' EXIT
 }
 
-# finish_build PART: waits for the build if it was begun.
-finish_build() {
-  if [[ $begun != "$1" ]]; then
-    build_part "$1"
+# await NAME COMMAND...: waits for it if it was begun, else runs it.
+await() {
+  local name=$1
+  shift
+  if [[ ! -v begun[$name] ]]; then
+    "$@"
     return
   fi
-  wait "$begun_pid"
+  wait "${begun[$name]}"
   local status=$?
-  cat "build/$1.build.log"
+  unset "begun[$name]"
+  cat "build/$name.log"
   return $status
+}
+
+# Beside tests, which wait more than they compute: it gets what they leave of the processor, since
+# its scheduling class gives way at once.
+build_idly() {
+  chrt --idle --pid 0 "$BASHPID" && build_part "$1"
 }
 
 # GCC's sanitizers do not start where the kernel randomises more than 28 bits of an address.
@@ -159,23 +173,25 @@ if [[ $(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28) -gt 28 ]] &&
 fi
 
 mkdir -p build
-phase "install" install || finish
+phase "install" bash deploy/install-packages.sh test || finish
 
 for part in "${parts[@]}"; do
   case $part in
     release)
+      begin python-packages python_packages
       phase "release: build" build_part release || continue
+      phase "python packages" await python-packages python_packages || continue
       phase "buf lint" "$venv/bin/buf" lint proto
       phase "buf breaking" "$venv/bin/buf" breaking proto --against proto/released.binpb
       tests "release: unit and style" build/release --label-exclude '^(golden|integration)$' \
         --parallel "$jobs"
       tests "release: golden" build/release --label-regex '^golden$'
-      begin_build asan
+      [[ " ${parts[*]} " == *" asan "* ]] && begin asan.build build_idly asan
       tests "release: integration" build/release --label-regex '^integration$' \
         --parallel "$jobs"
       ;;
     asan)
-      phase "asan: build" finish_build asan || continue
+      phase "asan: build" await asan.build build_part asan || continue
       tests "asan: kernels" build/cpu-asan/tests/unit/kernels --parallel "$jobs"
       tests "asan: engine" build/cpu-asan/tests/unit/engine --parallel "$jobs"
       tests "asan: server" build/cpu-asan/tests/unit/server --parallel "$jobs"
