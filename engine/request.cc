@@ -104,12 +104,14 @@ void CheckSchedule(const SamplingParams& sampling, int32_t gen_length, Violation
 // False for NaN as well.
 bool InRange(double value, double low, double high) { return value >= low && value <= high; }
 
+// Of what must not be 0.
+void CheckShare(const char* field, double value, Violations& violations) {
+  if (!(value > 0 && value <= 1)) violations.Add(field, value, " is not in (0, 1]");
+}
+
 void CheckThreshold(const SamplingParams& sampling, Violations& violations) {
   if (!sampling.confidence_threshold) return;
-  const float threshold = *sampling.confidence_threshold;
-  if (!(InRange(threshold, 0, 1) && threshold > 0)) {
-    violations.Add("sampling.confidence_threshold", threshold, " is not in (0, 1]");
-  }
+  CheckShare("sampling.confidence_threshold", *sampling.confidence_threshold, violations);
   if (!RanksByProbability(sampling.remasking)) {
     violations.Add("sampling.confidence_threshold",
                    "is for the rules low_confidence and maskgit_plus of remasking only");
@@ -129,9 +131,7 @@ void CheckRules(const SamplingParams& sampling, Violations& violations) {
   only(sampling.algorithm_temperature != 0, dream, "sampling.algorithm_temperature", "Dream's");
   only(sampling.logits_eos_inf, !dream, "sampling.logits_eos_inf", "LLaDA's");
   only(sampling.confidence_eos_eot_inf, !dream, "sampling.confidence_eos_eot_inf", "LLaDA's");
-  if (!(InRange(sampling.top_p, 0, 1) && sampling.top_p > 0)) {
-    violations.Add("sampling.top_p", sampling.top_p, " is not in (0, 1]");
-  }
+  CheckShare("sampling.top_p", sampling.top_p, violations);
   if (sampling.top_k < 0) {
     violations.Add("sampling.top_k", sampling.top_k, " is below 0");
   }
@@ -183,8 +183,9 @@ void CheckScales(const Request& request, Violations& violations) {
   if (!InRange(sparse.skip, 0, 1)) {
     violations.Add("sparse.skip", sparse.skip, " is not in [0, 1]");
   }
-  if (sparse.select.has_value() && !(InRange(*sparse.select, 0, 1) && *sparse.select > 0)) {
-    violations.Add("sparse.select", *sparse.select, " is not in (0, 1]");
+  if (sparse.select) CheckShare("sparse.select", *sparse.select, violations);
+  if (sparse.switch_overlap) {
+    CheckShare("sparse.switch_overlap", *sparse.switch_overlap, violations);
   }
   if (sparse.block_size.has_value() && *sparse.block_size != 32 && *sparse.block_size != 64 &&
       *sparse.block_size != 128) {
@@ -215,19 +216,11 @@ void CheckRefreshes(const Request& request, Violations& violations) {
   if (sparse.refresh_every > 0 && count > 0) {
     violations.Add("sparse.refresh_every", "cannot be used with refresh_steps");
   }
-  if (sparse.refresh_until &&
-      !(InRange(*sparse.refresh_until, 0, 1) && *sparse.refresh_until > 0)) {
-    violations.Add("sparse.refresh_until", *sparse.refresh_until, " is not in (0, 1]");
+  if (sparse.refresh_until) {
+    CheckShare("sparse.refresh_until", *sparse.refresh_until, violations);
   }
   if (sparse.refresh_until && sparse.refresh_every == 0) {
     violations.Add("sparse.refresh_until", "is for refresh_every only");
-  }
-}
-
-void CheckSwitch(const SparseParams& sparse, Violations& violations) {
-  if (!sparse.switch_overlap) return;
-  if (!(InRange(*sparse.switch_overlap, 0, 1) && *sparse.switch_overlap > 0)) {
-    violations.Add("sparse.switch_overlap", *sparse.switch_overlap, " is not in (0, 1]");
   }
 }
 
@@ -305,7 +298,6 @@ std::vector<FieldViolation> CheckRequest(const Request& request, const ModelInfo
   CheckTargets(request, model, violations);
   CheckRefreshes(request, violations);
   CheckRecall(request.sparse, violations);
-  CheckSwitch(request.sparse, violations);
   std::vector<FieldViolation> list = violations.Take();
   if (!request.inspect) return list;
   for (FieldViolation& violation :

@@ -22,6 +22,11 @@ void CheckRange(const std::string& field, float value, float low, float high,
   violations.Add(field, value, " is not a number from ", low, " to ", high);
 }
 
+void CheckShare(const std::string& field, float value, Violations& violations) {
+  if (value > 0 && value <= 1) return;
+  violations.Add(field, value, " is not a number above 0 and at most 1");
+}
+
 struct Rule {
   v1::Remasking wire;
   engine::Remasking engine;
@@ -65,9 +70,7 @@ void ReadRuleOptions(const v1::SamplingOptions& options, bool has_targets,
   };
   if (read(options.has_top_p(), dream, "sampling.top_p", "Dream's")) {
     params.top_p = options.top_p();
-    if (!(params.top_p > 0 && params.top_p <= 1)) {
-      violations.Add("sampling.top_p", params.top_p, " is not above 0 and at most 1");
-    }
+    CheckShare("sampling.top_p", params.top_p, violations);
   }
   if (read(options.has_top_k(), dream, "sampling.top_k", "Dream's")) {
     constexpr uint32_t kAll = std::numeric_limits<int32_t>::max();
@@ -153,9 +156,7 @@ void ReadRefreshes(const v1::SparseOptions& options, engine::SparseParams& param
   }
   if (!options.has_refresh_until()) return;
   const float until = options.refresh_until();
-  if (!(until > 0 && until <= 1)) {
-    violations.Add("sparse.refresh_until", until, " is not a number above 0 and at most 1");
-  }
+  CheckShare("sparse.refresh_until", until, violations);
   params.refresh_until = WidenDecimal(until);
 }
 
@@ -206,10 +207,7 @@ engine::SamplingParams ReadSampling(const v1::SamplingOptions& options, int64_t 
   params.stop_at_end = options.has_stop_at_end() ? options.stop_at_end() : !has_targets;
   if (options.has_confidence_threshold()) {
     const float threshold = options.confidence_threshold();
-    if (!(threshold > 0 && threshold <= 1)) {
-      violations.Add("sampling.confidence_threshold", threshold,
-                     " is not a number above 0 and at most 1");
-    }
+    CheckShare("sampling.confidence_threshold", threshold, violations);
     params.confidence_threshold = threshold;
   }
   ReadRuleOptions(options, has_targets, model.defaults, params, violations);
@@ -231,9 +229,7 @@ engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& vi
   }
   if (options.has_select()) {
     const float select = options.select();
-    if (!(select > 0 && select <= 1)) {
-      violations.Add("sparse.select", select, " is not a number above 0 and at most 1");
-    }
+    CheckShare("sparse.select", select, violations);
     params.select = WidenDecimal(select);
   }
   if (options.has_block_size()) {
@@ -255,9 +251,7 @@ engine::SparseParams ReadSparse(const v1::SparseOptions& options, Violations& vi
   ReadRecall(options, params, violations);
   if (options.has_switch_overlap()) {
     const float overlap = options.switch_overlap();
-    if (!(overlap > 0 && overlap <= 1)) {
-      violations.Add("sparse.switch_overlap", overlap, " is not a number above 0 and at most 1");
-    }
+    CheckShare("sparse.switch_overlap", overlap, violations);
     params.switch_overlap = WidenDecimal(overlap);
   }
   if (!v1::SelectionScale_IsValid(options.scale())) {

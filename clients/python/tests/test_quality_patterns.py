@@ -1,5 +1,6 @@
 """`sparsed-client quality patterns`: its arithmetic on small patterns, and a real server's."""
 
+import dataclasses
 import json
 import random
 import re
@@ -198,6 +199,13 @@ def test_steps_are_spread():
     assert _patterns_run.spread(32) == (0, 4, 8, 12, 16, 19, 23, 27, 31)
     assert _patterns_run.spread(3) == (0, 1, 2) and _patterns_run.spread(1) == (0,)
     assert len(_patterns_run.spread(1000, 40)) == 16
+
+
+def test_prompts_that_end_at_different_steps_are_not_compared():
+    asked = _patterns_run.Questions(("sums",), 1, 1024, 64, 32, (0,), {"skip": 0.1}, 1)
+    assert asked.request()["skip"] == 0.1
+    with pytest.raises(ValueError, match="confidence_threshold"):
+        dataclasses.replace(asked, options={"confidence_threshold": 0.9}).request()
 
 
 def test_against_the_real_server(run, tmp_path):

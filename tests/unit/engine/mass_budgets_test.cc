@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tests/testing/forwarding_backend.h"
+#include "tests/unit/engine/mass_curves.h"
 #include "tests/unit/engine/tiny_engine.h"
 #include "tests/unit/kernels/attention_oracle.h"
 
@@ -31,18 +32,6 @@ Request BudgetRequest() {
   request.sparse.select = 0.25;
   request.sparse.budgets = HeadBudgets::kByMass;
   return request;
-}
-
-double MassOf(std::span<const MassCurve> curves, std::span<const int32_t> counts) {
-  double mass = 0;
-  for (size_t i = 0; i < curves.size(); ++i) mass += curves[i].mass[counts[i]];
-  return mass;
-}
-
-double KeptOf(std::span<const MassCurve> curves, std::span<const int32_t> counts) {
-  double kept = 0;
-  for (size_t i = 0; i < curves.size(); ++i) kept += curves[i].kept[counts[i]];
-  return kept;
 }
 
 // What a tile that was drawn gives the oracle: of one layer.

@@ -10,21 +10,10 @@
 
 #include "engine/mass_budgets.h"
 #include "tests/testing/catch.h"
+#include "tests/unit/engine/mass_curves.h"
 
 namespace sparsed::engine {
 namespace {
-
-double SplitMass(std::span<const MassCurve> curves, std::span<const int32_t> counts) {
-  double mass = 0;
-  for (size_t i = 0; i < curves.size(); ++i) mass += curves[i].mass[counts[i]];
-  return mass;
-}
-
-double SplitKept(std::span<const MassCurve> curves, std::span<const int32_t> counts) {
-  double kept = 0;
-  for (size_t i = 0; i < curves.size(); ++i) kept += curves[i].kept[counts[i]];
-  return kept;
-}
 
 // The most that `left` columns beyond the `least` of each can cover, tried one head after another.
 double BestMass(std::span<const MassCurve> curves, int32_t least, int64_t left) {
@@ -79,7 +68,7 @@ TEST_CASE("Columns go where they cover most, and not one is lost") {
     const auto heads = static_cast<int64_t>(curves.size());
     REQUIRE(std::accumulate(counts.begin(), counts.end(), int64_t{0}) == heads * uniform);
     for (const int32_t count : counts) REQUIRE((count >= least && count <= n));
-    REQUIRE(SplitMass(curves, counts) ==
+    REQUIRE(MassOf(curves, counts) ==
             Approx(BestMass(curves, least, heads * (uniform - least))).epsilon(1e-12));
   }
 }
@@ -106,11 +95,11 @@ TEST_CASE("A split covers no less than equal shares, whatever the curves, and in
     CAPTURE(trial, n, uniform, curves.size());
     const std::vector<int32_t> counts = SplitColumns(curves, uniform);
     const std::vector<int32_t> same(curves.size(), uniform);
-    REQUIRE(std::abs(SplitKept(curves, counts) - SplitKept(curves, same)) < 1);
+    REQUIRE(std::abs(KeptOf(curves, counts) - KeptOf(curves, same)) < 1);
     for (const int32_t count : counts) REQUIRE((count >= 1 && count <= n));
-    const double equal = SplitMass(curves, same);
-    REQUIRE(SplitMass(curves, counts) >= equal * (1 - 1e-12));
-    if (SplitMass(curves, counts) > equal * 1.01) ++better;
+    const double equal = MassOf(curves, same);
+    REQUIRE(MassOf(curves, counts) >= equal * (1 - 1e-12));
+    if (MassOf(curves, counts) > equal * 1.01) ++better;
   }
   REQUIRE(better > 30);
 }

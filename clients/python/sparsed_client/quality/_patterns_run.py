@@ -43,7 +43,10 @@ class Questions:
             "skip": 0.2,
             "select": 0.3,
         }
-        return {**common, **check_options(self.options, "--set")}
+        options = check_options(self.options, "--set")
+        if "confidence_threshold" in options:
+            raise ValueError("--set: confidence_threshold: prompts would end at different steps")
+        return {**common, **options}
 
 
 @dataclasses.dataclass(frozen=True)
