@@ -298,7 +298,7 @@ TEST_CASE_METHOD(ValidateFixture, "validate: each bad option alone is named with
          Sampling(r).set_remasking(v1::REMASKING_ENTROPY);
          Sampling(r).set_block_length(32);
        }},
-      {"sampling.top_p: 0 is not above 0",
+      {"sampling.top_p: 0 is not a number above 0",
        [](R& r) {
          Sampling(r).set_remasking(v1::REMASKING_ENTROPY);
          Sampling(r).set_top_p(0);
