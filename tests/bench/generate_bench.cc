@@ -92,7 +92,6 @@ absl::Status Generate(const Options& options, engine::Engine& engine, int32_t co
 
 // What was asked of the attention, by the names of the wire contract.
 Json SparseJson(const engine::SparseParams& sparse) {
-  if (sparse.mode == engine::SparseMode::kOff) return false;
   Json json = {{"skip", sparse.skip}};
   if (sparse.select) json["select"] = *sparse.select;
   if (sparse.block_size) json["block_size"] = *sparse.block_size;
@@ -108,11 +107,12 @@ Json SparseJson(const engine::SparseParams& sparse) {
 
 Json Report(const Options& options, int32_t context, const Run& run) {
   const Summary summary = Summarize(run.seconds);
+  const bool sparse = options.sparse.mode != engine::SparseMode::kOff;
   const double tokens_per_second = static_cast<double>(run.tokens) / summary.median;
   const std::string digest = absl::StrFormat("%016x", Digest(run.output_ids));
   Json result = {{"context", context},
                  {"batch", options.batch},
-                 {"sparse", SparseJson(options.sparse)},
+                 {"sparse", sparse},
                  {"tokens", run.tokens},
                  {"steps", run.num_steps},
                  {"seconds", ToJson(summary)},
@@ -123,9 +123,9 @@ Json Report(const Options& options, int32_t context, const Run& run) {
                  {"output_digest", digest},
                  {"output_ids", run.output_ids}};
   std::printf("\n%d tokens, batch %d, %s: %d tokens in %.2f s (median of %d), %.1f tokens/s\n",
-              context, options.batch,
-              options.sparse.mode == engine::SparseMode::kOff ? "full attention" : "SparseD",
+              context, options.batch, sparse ? "SparseD" : "full attention",
               static_cast<int>(run.tokens), summary.median, summary.count, tokens_per_second);
+  if (sparse) result["sparse_options"] = SparseJson(options.sparse);
   std::vector<std::vector<std::string>> table = {{"step, ms", "steps", "median", "p10", "p90"}};
   const int32_t counts[] = {run.counts.full, run.counts.select, run.counts.sparse};
   for (size_t kind = 0; kind < run.step_seconds.size(); ++kind) {
